@@ -1,0 +1,26 @@
+"""CPU seconds of runs, from one reading of their process trees to the next. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gpuwatch.model import Identity, TreeReading
+
+
+class CpuMeter:
+    """Increments of CPU seconds by launch root.
+
+    First sight is a baseline. A tree's sum falls when a child leaves it unwaited for: then nothing is charged, and the
+    lower sum is the base of what comes.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[Identity, float] = {}
+
+    def advance(self, trees: Mapping[Identity, TreeReading]) -> dict[Identity, float]:
+        """CPU seconds used since the last call, by root; roots that are not given are forgotten."""
+        steps = {
+            root: max(0.0, tree.cpu_seconds - self._last[root]) for root, tree in trees.items() if root in self._last
+        }
+        self._last = {root: tree.cpu_seconds for root, tree in trees.items()}
+        return steps

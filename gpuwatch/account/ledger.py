@@ -1,0 +1,122 @@
+"""The ledger: running totals of devices, runs and people. Pure; it only ever grows, and knows what has changed.
+
+Totals live as long as they are shown: a run's linger for ten minutes after its end, then they are put away (the state
+keeps them) and come back at their old value when the run does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from gpuwatch.account.device import Outcome
+from gpuwatch.model import Changes, DeviceUse, Mark, OnDevice, Owner, Person, RollUp, Run, RunTotal, Use
+from gpuwatch.units import DAY, MINUTE
+
+LINGER_SECONDS = 10 * MINUTE
+ROLL_UP_SHOWN_SECONDS = 30 * DAY
+ROLL_UP_BIRTH_SECONDS = 60.0
+"""A roll-up series shows 0 for this long after its birth, so that every scraper has seen it at 0 before it grows."""
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Ledger:
+    """Running totals, by device, by run on a device, by run and by person."""
+
+    def __init__(self) -> None:
+        self.devices: dict[str, DeviceUse] = {}
+        self.marks: dict[str, Mark] = {}
+        self.runs: dict[OnDevice, RunTotal] = {}
+        self.people: dict[Person, RollUp] = {}
+        self.cpu_seconds: dict[Owner, float] = {}
+        self.details: dict[Owner, Run] = {}
+        self._changed_runs: set[OnDevice] = set()
+        self._changed_people: set[Person] = set()
+        self._changed_owners: set[Owner] = set()
+
+    def enter(self, uuid: str, outcome: Outcome, *, unix: float) -> None:
+        """Add what one reading of a device brought."""
+        self.marks[uuid] = outcome.mark
+        self.devices[uuid] = self.devices.get(uuid, DeviceUse()).plus(outcome.device)
+        for owner, use in outcome.charges.items():
+            key = (uuid, owner)
+            total = self.runs.get(key, RunTotal())
+            self.runs[key] = RunTotal(total.use.plus(use), total.memory_peak_bytes, unix)
+            self._changed_runs.add(key)
+            self._enter_person((owner.user, owner.project), use, unix)
+
+    def enter_memory(self, key: OnDevice, memory_bytes: int) -> None:
+        """Note how much device memory a run has now."""
+        total = self.runs.get(key)
+        if total is not None and memory_bytes > total.memory_peak_bytes:
+            self.runs[key] = total._replace(memory_peak_bytes=memory_bytes)
+            self._changed_runs.add(key)
+
+    def enter_cpu(self, owner: Owner, seconds: float) -> None:
+        """Add CPU seconds of a run's process tree."""
+        self.cpu_seconds[owner] = self.cpu_seconds.get(owner, 0.0) + seconds
+        self._changed_owners.add(owner)
+
+    def describe(self, owner: Owner, run: Run) -> None:
+        """Keep what is known of a run beside its totals."""
+        if self.details.get(owner) != run:
+            self.details[owner] = run
+            self._changed_owners.add(owner)
+
+    def restore(self, owner: Owner, totals: Mapping[str, RunTotal], cpu_seconds: float) -> None:
+        """Take back a run's totals from the state, by device, unless they are here."""
+        for uuid, total in totals.items():
+            self.runs.setdefault((uuid, owner), total)
+        self.cpu_seconds.setdefault(owner, cpu_seconds)
+
+    def put_away(self, unix: float) -> None:
+        """Drop the totals of runs that ended more than the linger time ago and are saved."""
+        for key, total in list(self.runs.items()):
+            if unix - total.used_unix > LINGER_SECONDS and key not in self._changed_runs:
+                del self.runs[key]
+        shown = self.shown()
+        for owner in (self.cpu_seconds.keys() | self.details.keys()) - shown - self._changed_owners:
+            self.cpu_seconds.pop(owner, None)
+            self.details.pop(owner, None)
+
+    def shown(self) -> set[Owner]:
+        """Owners that have a run series now."""
+        return {owner for _, owner in self.runs}
+
+    def people_shown(self, unix: float) -> dict[Person, Use]:
+        """The roll-up as published at `unix`: 0 in its first minute, gone 30 days after its last use."""
+        return {
+            person: roll_up.use if unix - roll_up.born_unix >= ROLL_UP_BIRTH_SECONDS else Use()
+            for person, roll_up in self.people.items()
+            if unix - roll_up.used_unix <= ROLL_UP_SHOWN_SECONDS
+        }
+
+    def changes(self) -> Changes:
+        """What has to be saved; `settle` when it is."""
+        return Changes(
+            devices=dict(self.devices),
+            marks=dict(self.marks),
+            runs=_pick(self.runs, self._changed_runs),
+            people=_pick(self.people, self._changed_people),
+            cpu_seconds=_pick(self.cpu_seconds, self._changed_owners),
+            details=_pick(self.details, self._changed_owners),
+        )
+
+    def settle(self) -> None:
+        """All changes so far are saved."""
+        self._changed_runs.clear()
+        self._changed_people.clear()
+        self._changed_owners.clear()
+
+    def _enter_person(self, person: Person, use: Use, unix: float) -> None:
+        roll_up = self.people.get(person)
+        if roll_up is None:
+            roll_up = RollUp(Use(), unix, unix)
+        self.people[person] = RollUp(roll_up.use.plus(use), roll_up.born_unix, unix)
+        self._changed_people.add(person)
+
+
+def _pick(items: Mapping[K, V], keys: Iterable[K]) -> dict[K, V]:
+    return {key: items[key] for key in keys if key in items}

@@ -1,0 +1,72 @@
+"""From pids to owners, cycle after cycle: the census reads, the resolver judges, the folder bounds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from gpuwatch.account.ledger import Ledger
+from gpuwatch.attribute.fold import Bounds, Folder
+from gpuwatch.attribute.resolver import Resolver
+from gpuwatch.model import GpuReading, Identity, Lineage, Owner, Run
+from gpuwatch.sense.census import Census
+from gpuwatch.sense.lane import Lane
+from gpuwatch.sense.process import read_lineage
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 1.0
+"""Seconds that reading one process may take: /proc/PID/cmdline waits for a process that is stuck in the kernel."""
+
+
+class Attributed(NamedTuple):
+    """The processes on the GPUs now."""
+
+    owners: Mapping[int, Owner]
+    """By pid: who is charged."""
+    runs: Mapping[Owner, Run]
+    """By the owner that is charged: one of its runs."""
+    trees: Mapping[Identity, tuple[Owner, frozenset[Identity]]]
+    """By launch root: who is charged for its tree, and the processes of it that are on a GPU."""
+
+
+class Attribution:
+    """Who is on the GPUs. Each process is read and judged once; all of it is cheap while nothing changes."""
+
+    def __init__(self, resolver: Resolver, bounds: Bounds) -> None:
+        self._resolver = resolver
+        self._folder = Folder(bounds)
+        self._lane: Lane[int, Lineage | None] = Lane("gpuwatch-process")
+        self._census = Census(self._read_lineages)
+
+    def attribute(self, readings: Iterable[GpuReading], ledger: Ledger, *, unix: float) -> Attributed:
+        """The owners of all processes in the readings that could be read."""
+        # A busy pid that is in no process list yet is a process too: lists and samples disagree for a moment.
+        lineages = self._census.look({pid for reading in readings for pid in (*reading.processes, *reading.sm_use)})
+        runs_by_pid = self._resolver.resolve(lineages)
+        shown, people = ledger.shown(), set(ledger.people)
+        owners: dict[int, Owner] = {}
+        runs: dict[Owner, Run] = {}
+        members: dict[Identity, tuple[Owner, set[Identity]]] = {}
+        for pid, run in runs_by_pid.items():
+            owner = self._folder.owner(run, unix=unix, shown=shown, people=people)
+            owners[pid] = owner
+            runs[owner] = run
+            members.setdefault(run.root, (owner, {run.root}))[1].add(lineages[pid].process.identity)
+        self._folder.forget({run.owner for run in runs_by_pid.values()})
+        return Attributed(owners, runs, {root: (owner, frozenset(of)) for root, (owner, of) in members.items()})
+
+    def close(self) -> None:
+        """Let go of the processes."""
+        self._census.close()
+        self._lane.close()
+
+    def _read_lineages(self, pids: Iterable[int]) -> Mapping[int, Lineage | None]:
+        calls: dict[int, Callable[[], Lineage | None]] = {pid: partial(read_lineage, pid) for pid in pids}
+        results = self._lane.run(calls, patience=_PATIENCE)
+        for pid, result in results.items():
+            if isinstance(result, Exception):
+                log.debug("process %d cannot be read now: %s", pid, result)
+        return {pid: result for pid, result in results.items() if not isinstance(result, Exception)}

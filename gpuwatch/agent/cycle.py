@@ -1,0 +1,181 @@
+"""One cycle: sense, attribute, account, save, publish. Runs on one thread; time comes in as an argument."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from gpuwatch.account.cpu import CpuMeter
+from gpuwatch.account.device import Holders, Outcome, baseline, miss, observe, owners_of
+from gpuwatch.account.ledger import Ledger
+from gpuwatch.agent.attribution import Attributed, Attribution
+from gpuwatch.agent.fleet import Fleet
+from gpuwatch.agent.publish import Now, snapshot_of
+from gpuwatch.agent.sensors import Sensors
+from gpuwatch.agent.settings import Settings
+from gpuwatch.attribute.resolver import Resolver
+from gpuwatch.errors import DiskRefused
+from gpuwatch.model import DeviceUse, GpuInfo, GpuReading, HostReading, Mark, Owner, Snapshot
+from gpuwatch.sense.host import read_host
+from gpuwatch.sense.process import TICKS_PER_SECOND, read_tree
+from gpuwatch.state.store import Saved, Store
+from gpuwatch.units import DAY
+
+log = logging.getLogger(__name__)
+
+HOST_SECONDS = 5.0
+TREE_SECONDS = 15.0
+"""How often the machine, and the process trees of runs, are read: they cost more and change less."""
+_MISSED_SECONDS = 7 * DAY
+"""For how long a GPU that was here and is not any more counts as unknown rather than as taken out."""
+
+
+class Moment(NamedTuple):
+    """Now, on both clocks."""
+
+    boottime: float
+    unix: float
+
+
+class Cycle:
+    """The stages, and what they keep between two cycles."""
+
+    def __init__(self, settings: Settings, store: Store | None, saved: Saved, now: Moment) -> None:
+        self._settings = settings
+        self._store = store
+        self._fleet = Fleet(patience=min(settings.interval, 1.0))
+        resolver = Resolver(node=settings.node, boot_unix=saved.boot_unix, ticks_per_second=TICKS_PER_SECOND)
+        self._attribution = Attribution(resolver, settings.bounds)
+        self._sensors = Sensors()
+        self._cpu = CpuMeter()
+        self._attributed = Attributed({}, {}, {})
+        self._infos: dict[str, GpuInfo] = {}
+        self._meters_energy: set[str] = set()
+        self._host: HostReading | None = None
+        self._tree_memory: Mapping[Owner, int] = {}
+        self._host_due = self._trees_due = 0.0
+        self._refused = store is None
+        self.ledger = Ledger()
+        self._restore(saved, now)
+
+    @property
+    def needs_fresh_process(self) -> bool:
+        """The mapped NVML library cannot match the driver any more."""
+        return self._fleet.mismatched
+
+    def run(self, now: Moment) -> Snapshot:
+        """One cycle. What the snapshot shows is on disk before it is returned, unless it says otherwise."""
+        readings = self._sense(now)
+        if now.boottime >= self._host_due:
+            self._host_due = now.boottime + HOST_SECONDS
+            self._host = self._sensors.run("host", read_host, unix=now.unix)
+        if now.boottime >= self._trees_due:
+            self._trees_due = now.boottime + TREE_SECONDS
+            self._sensors.run("runs", self._sense_trees, unix=now.unix)
+        self.ledger.put_away(now.unix)
+        persisted = self._save(now)
+        seen = Now(
+            readings=readings,
+            infos=self._infos,
+            problems={uuid: self._fleet.problem_of(uuid) for uuid in self.ledger.marks.keys() - readings.keys()},
+            meters_energy=self._meters_energy,
+            attributed=self._attributed,
+            tree_memory=self._tree_memory,
+            host=self._host,
+            sensors=dict(self._sensors.states),
+            versions=self._fleet.versions,
+            persisted=persisted,
+        )
+        return snapshot_of(self._settings.node, self._settings.interval, self.ledger, seen, unix=now.unix)
+
+    def close(self) -> None:
+        """Let go of the driver and of the processes."""
+        self._attribution.close()
+        self._fleet.close()
+
+    def _restore(self, saved: Saved, now: Moment) -> None:
+        ledger = self.ledger
+        for uuid, device in saved.devices.items():
+            missing = now.unix - device.used_unix
+            ledger.devices[uuid] = device.use
+            if missing <= _MISSED_SECONDS:
+                # A mark of another boot has no time on this boot's clock but the one that the wall clock gives it.
+                at = now.boottime - max(0.0, missing)
+                ledger.marks[uuid] = device.mark or Mark(at, at, None, None)
+                self._infos[uuid] = device.info
+        ledger.runs.update(saved.runs)
+        ledger.people.update(saved.people)
+        ledger.cpu_seconds.update(saved.cpu_seconds)
+        ledger.details.update(saved.details)
+
+    def _sense(self, now: Moment) -> Mapping[str, GpuReading]:
+        marks = self.ledger.marks
+        since = {uuid: mark.until for uuid, mark in marks.items()}
+        readings = self._sensors.run("gpu", lambda: self._fleet.read(since, now=now.boottime), unix=now.unix) or {}
+        if self._fleet.problem:
+            self._sensors.fail("gpu", self._fleet.problem)
+        self._infos.update(self._fleet.infos)
+        before = self._attributed
+        self._attributed = self._attribution.attribute(readings.values(), self.ledger, unix=now.unix)
+        for owner, run in self._attributed.runs.items():
+            if owner == run.owner:
+                self.ledger.describe(owner, run)
+        known = {**before.owners, **self._attributed.owners}
+        for uuid, reading in readings.items():
+            self._enter(uuid, reading, owners_of(reading.processes, known), now)
+        for uuid in marks.keys() - readings.keys():
+            self.ledger.enter(uuid, miss(marks[uuid], now.boottime), unix=now.unix)
+        return readings
+
+    def _enter(self, uuid: str, reading: GpuReading, holders: Holders, now: Moment) -> None:
+        mark = self.ledger.marks.get(uuid)
+        if mark is None:
+            outcome = Outcome(baseline(reading, holders), DeviceUse(), {})
+        else:
+            outcome = observe(mark, reading, holders)
+        for owner in outcome.charges:
+            if (uuid, owner) not in self.ledger.runs:
+                self._recall(owner, now)
+        self.ledger.enter(uuid, outcome, unix=now.unix)
+        if reading.energy_joules is not None or reading.power_watts is not None:
+            self._meters_energy.add(uuid)
+
+    def _recall(self, owner: Owner, now: Moment) -> None:
+        """A run that is charged here for the first time may have a past in the state."""
+        if self._store is None:
+            return
+        try:
+            totals, cpu_seconds = self._store.recall(owner, unix=now.unix)
+        except DiskRefused as error:
+            log.warning("the past of %s is not known: %s", owner.run, error)
+        else:
+            self.ledger.restore(owner, totals, cpu_seconds)
+
+    def _sense_trees(self) -> None:
+        trees = self._attributed.trees
+        readings = {root: reading for root, (_, of) in trees.items() if (reading := read_tree(of)) is not None}
+        for root, seconds in self._cpu.advance(readings).items():
+            self.ledger.enter_cpu(trees[root][0], seconds)
+        memory: dict[Owner, int] = {}
+        for root, reading in readings.items():
+            owner = trees[root][0]
+            memory[owner] = memory.get(owner, 0) + reading.memory_bytes
+        self._tree_memory = memory
+
+    def _save(self, now: Moment) -> bool:
+        if self._store is None:
+            return False
+        try:
+            self._store.commit(self.ledger.changes(), self._infos, unix=now.unix)
+            self._store.tidy(unix=now.unix)
+        except DiskRefused as error:
+            if not self._refused:
+                log.error("%s; going on without it, what is shown now may be lost with this process", error)
+            self._refused = True
+            return False
+        if self._refused:
+            log.info("the state is saved again")
+        self._refused = False
+        self.ledger.settle()
+        return True

@@ -1,0 +1,135 @@
+"""The process: one thread samples, the main thread serves, signals set flags and the loops act on them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+
+from gpuwatch.account.ledger import LINGER_SECONDS
+from gpuwatch.agent.cycle import Cycle, Moment
+from gpuwatch.agent.settings import Settings
+from gpuwatch.errors import DiskRefused
+from gpuwatch.export.pages import Pages
+from gpuwatch.export.server import Server, bind
+from gpuwatch.model import Snapshot
+from gpuwatch.sense.clocks import read_boot_id, read_boottime, read_unix
+from gpuwatch.state.store import Saved, Store
+
+log = logging.getLogger(__name__)
+
+_LISTENER = "_GPUWATCH_LISTENER"
+_FRESH_SINCE = "_GPUWATCH_FRESH_SINCE"
+"""Carried by a fresh process: the inherited listening socket, and when (boot time) it took over."""
+_FRESH_SECONDS = 300.0
+"""A library that does not match the driver on disk either is not tried again for this long."""
+
+
+class Agent:
+    """One agent, from start to stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._snapshot: Snapshot | None = None
+        self._stop = threading.Event()
+        self._fresh_process = False
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Sample and serve until told to stop. Raises what ended it otherwise."""
+        listener = _inherited_listener() or bind(self._settings.listen)
+        store = self._open_store()
+        try:
+            self._serve(listener, store)
+        finally:
+            if store is not None:
+                store.close()
+        if self._failure is not None:
+            raise self._failure
+        if self._fresh_process:
+            _become_fresh_process(listener)
+
+    def _open_store(self) -> Store | None:
+        try:
+            store = Store(self._settings.state_directory, unix=read_unix())
+        except DiskRefused as error:
+            log.error("%s; going on without it: all totals start at 0", error)
+            return None
+        if store.set_aside is not None:
+            log.error("the state file was damaged: it is kept as %s, and all totals start at 0", store.set_aside)
+        return store
+
+    def _serve(self, listener: socket.socket, store: Store | None) -> None:
+        host, port = listener.getsockname()[:2]
+        log.info("metrics: http://%s/metrics", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        asyncio.run(self._serve_until_stopped(listener.dup(), store))
+
+    async def _serve_until_stopped(self, listener: socket.socket, store: Store | None) -> None:
+        server = Server(Pages(lambda: self._snapshot), read_unix)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, server.stop.set)
+        sampler = threading.Thread(
+            target=self._sample, args=(store, lambda: loop.call_soon_threadsafe(server.stop.set)), name="gpuwatch-cycle"
+        )
+        sampler.start()
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            self._stop.set()
+            await asyncio.to_thread(sampler.join)
+
+    def _sample(self, store: Store | None, end: Callable[[], object]) -> None:
+        try:
+            self._sample_until_stopped(store)
+        except BaseException as error:  # noqa: BLE001  carried to the main thread, which raises it
+            self._failure = error
+        if not self._stop.is_set():
+            end()
+
+    def _sample_until_stopped(self, store: Store | None) -> None:
+        interval = self._settings.interval
+        now = Moment(read_boottime(), read_unix())
+        cycle = Cycle(self._settings, store, load(store, now), now)
+        due = now.boottime
+        try:
+            while not self._stop.wait(max(0.0, due - read_boottime())):
+                now = Moment(read_boottime(), read_unix())
+                self._snapshot = cycle.run(now)
+                due = max(due + interval, now.boottime)
+                if cycle.needs_fresh_process and _may_be_fresh(now.boottime):
+                    self._fresh_process = True
+                    return
+            cycle.run(Moment(read_boottime(), read_unix()))
+        finally:
+            cycle.close()
+
+
+def load(store: Store | None, now: Moment) -> Saved:
+    """What the state knows of the past; nothing where there is no state."""
+    boot_unix = now.unix - now.boottime
+    if store is None:
+        return Saved({}, {}, {}, {}, {}, boot_unix)
+    return store.load(unix=now.unix, boot_id=read_boot_id(), boot_unix=boot_unix, run_seconds=LINGER_SECONDS)
+
+
+def _inherited_listener() -> socket.socket | None:
+    descriptor = os.environ.pop(_LISTENER, "")
+    return socket.socket(fileno=int(descriptor)) if descriptor.isdecimal() else None
+
+
+def _may_be_fresh(boottime: float) -> bool:
+    return boottime - float(os.environ.get(_FRESH_SINCE) or -_FRESH_SECONDS) >= _FRESH_SECONDS
+
+
+def _become_fresh_process(listener: socket.socket) -> None:
+    """Replace this process by a new one on the same socket, where clients wait meanwhile."""
+    log.warning("starting afresh to load the NVML library of the driver that is there now")
+    os.set_inheritable(listener.fileno(), True)
+    os.environ |= {_LISTENER: str(listener.fileno()), _FRESH_SINCE: str(read_boottime())}
+    os.execv(sys.executable, [sys.executable, "-m", "gpuwatch", *sys.argv[1:]])

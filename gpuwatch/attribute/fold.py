@@ -1,0 +1,62 @@
+"""Folding: which owner a run is charged to, so that short runs and floods of runs mint no series. Pure.
+
+- The first `short_run_seconds` of an ad-hoc run are charged for good to `run="short"` of its user; from then on the run
+  has its own series. Recognised runs have theirs at once.
+- Over the cap of run series the owner is `run="overflow"` for good, over the cap of (user, project) pairs the project
+  is `overflow` too; the sums over a user stay right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpuwatch.model import Owner, Run
+
+SHORT = "short"
+OVERFLOW = "overflow"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many series a node may have, and how long an ad-hoc run must live to have one."""
+
+    short_run_seconds: float = 60.0
+    run_series: int = 200
+    people: int = 100
+
+
+class Folder:
+    """Decides owners. Remembers which runs overflowed: once charged so, for good."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._overflowed: dict[Owner, Owner] = {}
+
+    def owner(self, run: Run, *, unix: float, shown: set[Owner], people: set[tuple[str, str]]) -> Owner:
+        """The owner to charge at `unix`.
+
+        `shown` are the owners that have a series now, lingering ones included, and `people` the (user, project) pairs
+        of the roll-up; both take in the answer, so that the bounds hold within one cycle too.
+        """
+        owner = self._overflowed.get(run.owner) or self._fold(run, unix, shown, people)
+        shown.add(owner)
+        people.add((owner.user, owner.project))
+        return owner
+
+    def _fold(self, run: Run, unix: float, shown: set[Owner], people: set[tuple[str, str]]) -> Owner:
+        user, project, _ = run.owner
+        if (user, project) not in people and len(people) >= self._bounds.people:
+            known = any(user == someone for someone, _ in people)
+            folded = Owner(user if known else OVERFLOW, OVERFLOW, OVERFLOW)
+            self._overflowed[run.owner] = folded
+            return folded
+        if run.source == "adhoc" and unix - run.started_unix < self._bounds.short_run_seconds:
+            return Owner(user, project, SHORT)
+        if run.owner not in shown and len(shown) >= self._bounds.run_series:
+            self._overflowed[run.owner] = folded = Owner(user, project, OVERFLOW)
+            return folded
+        return run.owner
+
+    def forget(self, live: set[Owner]) -> None:
+        """Drop what is remembered of runs that have ended."""
+        self._overflowed = {run: folded for run, folded in self._overflowed.items() if run in live}

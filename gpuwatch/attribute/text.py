@@ -1,0 +1,15 @@
+"""User text on its way into labels: a name can be anything, a label cannot."""
+
+from __future__ import annotations
+
+import unicodedata
+
+LONGEST = 128
+_FORBIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
+"""Unicode categories: control, format (bidirectional overrides among them), private, surrogate, line and paragraph."""
+
+
+def clean(text: str, longest: int = LONGEST) -> str:
+    """`text` as a label value: no control, bidirectional or surrogate characters, at most `longest` characters."""
+    kept = "".join(c for c in text[: 4 * longest] if unicodedata.category(c) not in _FORBIDDEN)
+    return kept.strip()[:longest]

@@ -1,0 +1,124 @@
+"""What is served where: from a request's path to a response, out of the last snapshot. No sampling, no I/O."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from html import escape
+from typing import NamedTuple
+
+from gpuwatch.export.exposition import render
+from gpuwatch.export.status import status_document
+from gpuwatch.model import Snapshot
+
+STALE_CYCLES = 5
+"""Readings older than this many intervals, and than 10 s, are stale."""
+_STALE_SECONDS = 10.0
+
+
+class Response(NamedTuple):
+    """Status, content type and body."""
+
+    status: int
+    content_type: str
+    body: bytes
+    encoding: str = ""
+
+
+class Pages:
+    """Renders each page at most once per snapshot and form. Used from one thread."""
+
+    def __init__(self, current: Callable[[], Snapshot | None]) -> None:
+        self._current = current
+        self._of: Snapshot | None = None
+        self._rendered: dict[tuple[str, bool], Response] = {}
+
+    def respond(self, path: str, *, accept: str, accept_encoding: str, unix: float) -> Response:
+        """The response to a GET of `path` at `unix`."""
+        snapshot = self._current()
+        if path == "/healthz":
+            return _health(snapshot, unix)
+        page = _PAGES.get(path)
+        if page is None:
+            return _text(404, f"Not found. There is: {', '.join([*_PAGES, '/healthz'])}\n")
+        if snapshot is None:
+            return _text(503, "No reading yet: the agent has just started. Try again in a second.\n")
+        form = "openmetrics" if path == "/metrics" and "application/openmetrics-text" in accept else ""
+        return self._render(snapshot, path + form, page, bool(form), "gzip" in accept_encoding)
+
+    def _render(
+        self, snapshot: Snapshot, key: str, page: Callable[[Snapshot, bool], Response], form: bool, packed: bool
+    ) -> Response:
+        if snapshot is not self._of:
+            self._of, self._rendered = snapshot, {}
+        if (key, packed) not in self._rendered:
+            if packed:
+                plain = self._render(snapshot, key, page, form, False)
+                # Level 1 is fifteen times cheaper than the default, for a body a fifth larger.
+                response = plain._replace(body=gzip.compress(plain.body, compresslevel=1, mtime=0), encoding="gzip")
+            else:
+                response = page(snapshot, form)
+            self._rendered[key, packed] = response
+        return self._rendered[key, packed]
+
+
+def _metrics(snapshot: Snapshot, open_metrics: bool) -> Response:
+    body, content_type = render(snapshot, open_metrics=open_metrics)
+    return Response(200, content_type, body)
+
+
+def _status(snapshot: Snapshot, _: bool) -> Response:
+    return Response(200, "application/json", json.dumps(status_document(snapshot)).encode())
+
+
+def _index(snapshot: Snapshot, _: bool) -> Response:
+    node = escape(snapshot.node)
+    rows = "".join(
+        f"<tr><td>{device.info.index}<td>{escape(device.info.model)}<td>{_holders(snapshot, device.info.uuid)}"
+        f"<td>{_percent(device.reading.utilization_ratio) if device.reading else escape(device.problem)}"
+        for device in snapshot.devices
+    )
+    table = f"<table><tr><th>GPU<th>Model<th>Who<th>Use{rows}</table>" if rows else f"<p>{_no_gpus(snapshot)}</p>"
+    html = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>gpuwatch on {node}</title>'
+        '<meta name="viewport" content="width=device-width"><style>:root{color-scheme:light dark}'
+        "body{font:16px/1.5 system-ui;margin:2rem auto;max-width:60rem;padding:0 1rem}"
+        "td,th{text-align:left;padding:.2rem 1.5rem .2rem 0;vertical-align:top}</style>"
+        f"<h1>gpuwatch on {node}</h1>{table}"
+        '<p><a href="/metrics">/metrics</a> for Prometheus, <a href="/api/v1/status">/api/v1/status</a> as JSON, '
+        f'<a href="/healthz">/healthz</a>. gpuwatch {escape(snapshot.version)}.</p></html>'
+    )
+    return Response(200, "text/html; charset=utf-8", html.encode())
+
+
+def _holders(snapshot: Snapshot, uuid: str) -> str:
+    return "<br>".join(
+        f"{escape(owner.user)}: {escape(owner.run)}"
+        for (device, owner), there in snapshot.on_gpu.items()
+        if device == uuid and there.holding
+    )
+
+
+def _percent(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.0%}"
+
+
+def _no_gpus(snapshot: Snapshot) -> str:
+    return escape(snapshot.sensors["gpu"].problem if "gpu" in snapshot.sensors else "No GPU was found.")
+
+
+def _health(snapshot: Snapshot | None, unix: float) -> Response:
+    if snapshot is None:
+        return _text(503, "starting: no reading yet\n")
+    age = unix - snapshot.taken_unix
+    if age > max(_STALE_SECONDS, STALE_CYCLES * snapshot.interval):
+        return _text(503, f"stale: the last reading is {age:.0f} s old\n")
+    return _text(200, f"ok: the last reading is {max(age, 0.0):.1f} s old\n")
+
+
+def _text(status: int, text: str) -> Response:
+    return Response(status, "text/plain; charset=utf-8", text.encode())
+
+
+_PAGES: dict[str, Callable[[Snapshot, bool], Response]] = {"/": _index, "/metrics": _metrics, "/api/v1/status": _status}

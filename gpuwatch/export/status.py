@@ -1,0 +1,76 @@
+"""`/api/v1/status`: the snapshot as one JSON document. Its schema is public: docs/status.schema.json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpuwatch.model import DeviceView, Owner, RunOnGpu, Snapshot
+
+
+def status_document(snapshot: Snapshot, *, agent: bool = True) -> dict[str, Any]:
+    """The document. `agent` is false where no agent runs and this is a single look, without history."""
+    return {
+        "node": snapshot.node,
+        "version": snapshot.version,
+        "agent": agent,
+        "taken_unix": snapshot.taken_unix,
+        "interval_seconds": snapshot.interval,
+        "state_persisted": snapshot.persisted,
+        "driver": snapshot.driver or None,
+        "sensors": {
+            name: {"up": state.up, "success_unix": state.success_unix or None, "problem": state.problem or None}
+            for name, state in snapshot.sensors.items()
+        },
+        "gpus": [_gpu(device, snapshot) for device in snapshot.devices],
+        "people": [
+            {"user": user, "project": project, **_use(use.held, use.busy, use.joules)}
+            for (user, project), use in snapshot.people.items()
+        ],
+        "host": None
+        if snapshot.host is None
+        else {
+            "load1": snapshot.host.load1,
+            "memory_used_bytes": snapshot.host.memory_used_bytes,
+            "memory_total_bytes": snapshot.host.memory_total_bytes,
+        },
+    }
+
+
+def _gpu(device: DeviceView, snapshot: Snapshot) -> dict[str, Any]:
+    reading = device.reading
+    here = [(owner, there) for (uuid, owner), there in snapshot.on_gpu.items() if uuid == device.info.uuid]
+    return {
+        "gpu": device.info.index,
+        "uuid": device.info.uuid,
+        "model": device.info.model,
+        "up": reading is not None,
+        "problem": device.problem or None,
+        "utilization_ratio": reading and reading.utilization_ratio,
+        "memory_used_bytes": reading and reading.memory_used_bytes,
+        "memory_total_bytes": reading and reading.memory_total_bytes,
+        "power_watts": reading and reading.power_watts,
+        "temperature_celsius": reading and reading.temperature_celsius,
+        "state_seconds": device.use.states._asdict(),
+        "busy_seconds": device.use.busy,
+        "unattributed_busy_seconds": device.use.unattributed_busy,
+        "energy_joules": device.use.joules if device.energy_known else None,
+        "runs": [_run(owner, there, snapshot) for owner, there in here],
+    }
+
+
+def _run(owner: Owner, there: RunOnGpu, snapshot: Snapshot) -> dict[str, Any]:
+    view = snapshot.runs.get(owner)
+    run = view.run if view else None
+    return {
+        **owner._asdict(),
+        "name": run.name if run else None,
+        "source": run.source if run else None,
+        "started_unix": run.started_unix if run else None,
+        "holding": there.holding,
+        "memory_bytes": there.memory_bytes,
+        **_use(there.use.held, there.use.busy, there.use.joules),
+    }
+
+
+def _use(held: float, busy: float, joules: float) -> dict[str, float]:
+    return {"held_seconds": held, "busy_seconds": busy, "energy_joules": joules}

@@ -1,0 +1,283 @@
+"""The words that the stages share: frozen records, no behaviour beyond what a record says of itself.
+
+Times called `*_at`, `since`, `until` or `end` are seconds of CLOCK_BOOTTIME; times called `*_unix` are seconds of UTC.
+Ratios run from 0 to 1. `None` is "not supported or not known", never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Owner(NamedTuple):
+    """Who a stretch of device time is charged to."""
+
+    user: str
+    project: str
+    run: str
+
+
+OnDevice = tuple[str, Owner]
+"""(device uuid, owner)"""
+Person = tuple[str, str]
+"""(user, project)"""
+
+
+class Identity(NamedTuple):
+    """One process for as long as this boot lasts: a pid alone is used again."""
+
+    pid: int
+    start_ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What the kernel says of one process at first sight. All text is the user's own, and hostile."""
+
+    identity: Identity
+    parent: int
+    uid: int
+    session: int
+    name: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """A process and its ancestors, nearest first, as far up as could be read."""
+
+    members: tuple[Process, ...]
+
+    @property
+    def process(self) -> Process:
+        """The process itself."""
+        return self.members[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as attribution knows it. Unknown parts are empty."""
+
+    owner: Owner
+    root: Identity
+    started_unix: float
+    source: str
+    name: str = ""
+    kind: str = ""
+    batch_job: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuInfo:
+    """What does not change about a GPU while the driver is loaded. `index` is what people type; `uuid` is identity."""
+
+    uuid: str
+    index: int
+    model: str
+    pci: str
+
+
+class Piece(NamedTuple):
+    """Utilisation over a piece of time that ends at `end` and begins where the piece before it ended."""
+
+    end: float
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class GpuReading:
+    """One GPU at one moment, and its utilisation since the moment the reader asked from."""
+
+    info: GpuInfo
+    read_at: float
+    pieces: tuple[Piece, ...]
+    """Contiguous, ascending; empty where the driver has nothing newer yet."""
+    sm_use: Mapping[int, float]
+    """SM use by pid since the last reading, in any unit: only the shares count."""
+    processes: Mapping[int, int | None]
+    """Device memory in bytes by pid of every process that holds a context."""
+    energy_joules: float | None
+    """The driver's own running total."""
+    power_watts: float | None
+    power_limit_watts: float | None
+    memory_used_bytes: int | None
+    memory_total_bytes: int | None
+    temperature_celsius: float | None
+    sm_clock_hertz: float | None
+
+    @property
+    def utilization_ratio(self) -> float | None:
+        """The newest piece's utilisation."""
+        return self.pieces[-1].ratio if self.pieces else None
+
+
+@dataclass(frozen=True, slots=True)
+class HostReading:
+    """CPU seconds by mode since boot, memory and load of this machine."""
+
+    cpu_seconds: Mapping[str, float]
+    memory_used_bytes: int
+    memory_total_bytes: int
+    load1: float
+
+
+class TreeReading(NamedTuple):
+    """A process tree: CPU seconds of all that live or were waited for, and resident memory in bytes."""
+
+    cpu_seconds: float
+    memory_bytes: int
+
+
+class Use(NamedTuple):
+    """Device time and energy of an owner: seconds held, seconds busy, joules. Running totals or increments."""
+
+    held: float = 0.0
+    busy: float = 0.0
+    joules: float = 0.0
+
+    def plus(self, more: Use) -> Use:
+        """The sum of both."""
+        return Use(self.held + more.held, self.busy + more.busy, self.joules + more.joules)
+
+
+class States(NamedTuple):
+    """Seconds of a device by state: they sum to the elapsed time."""
+
+    active: float = 0.0
+    idle: float = 0.0
+    free: float = 0.0
+    unavailable: float = 0.0
+    unknown: float = 0.0
+
+    def plus(self, more: States) -> States:
+        """The sum of both."""
+        return States(*map(sum, zip(self, more, strict=True)))
+
+
+class DeviceUse(NamedTuple):
+    """What a device did in all: running totals or increments, in seconds and joules."""
+
+    busy: float = 0.0
+    joules: float = 0.0
+    unattributed_busy: float = 0.0
+    unattributed_joules: float = 0.0
+    states: States = States()
+
+    def plus(self, more: DeviceUse) -> DeviceUse:
+        """The sum of both."""
+        return DeviceUse(
+            self.busy + more.busy,
+            self.joules + more.joules,
+            self.unattributed_busy + more.unattributed_busy,
+            self.unattributed_joules + more.unattributed_joules,
+            self.states.plus(more.states),
+        )
+
+
+class Mark(NamedTuple):
+    """Up to where a device is accounted, and what was known there."""
+
+    until: float
+    """Everything before this is charged."""
+    seen_at: float
+    """When `owners` was read; the utilisation of the moments before it may still be outstanding."""
+    owners: frozenset[Owner] | None
+    """Who held the device; None where that was not seen."""
+    energy_joules: float | None
+    """The driver's running total at `seen_at`."""
+    unseen: float = 0.0
+    """Seconds not seen since `energy_joules` was read."""
+
+
+class RollUp(NamedTuple):
+    """The record for people: a user and project's use of this node in all, and when it began and last grew."""
+
+    use: Use
+    born_unix: float
+    used_unix: float
+
+
+class RunTotal(NamedTuple):
+    """A run on one device in all: its use, the most memory it had there in bytes, and when it was last there."""
+
+    use: Use = Use()
+    memory_peak_bytes: int = 0
+    used_unix: float = 0.0
+
+
+class Changes(NamedTuple):
+    """Running totals that are not saved yet, as they are now."""
+
+    devices: Mapping[str, DeviceUse]
+    marks: Mapping[str, Mark]
+    runs: Mapping[OnDevice, RunTotal]
+    people: Mapping[Person, RollUp]
+    cpu_seconds: Mapping[Owner, float]
+    details: Mapping[Owner, Run]
+
+
+@dataclass(frozen=True, slots=True)
+class SensorState:
+    """How a sensor fared when it last ran."""
+
+    up: bool
+    duration_seconds: float
+    success_unix: float
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """A device as published. `reading` is None while it does not answer; `problem` says why."""
+
+    info: GpuInfo
+    use: DeviceUse
+    reading: GpuReading | None
+    problem: str = ""
+    energy_known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run as published, with CPU seconds and memory of its process tree; memory is None where it was not read.
+
+    `run` is None for what is no single run: the `short` and `overflow` of a user.
+    """
+
+    run: Run | None
+    alive: bool
+    cpu_seconds: float
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunOnGpu:
+    """A run on one device as published. Memory is None where it no longer holds the device, or the driver won't say."""
+
+    use: Use
+    holding: bool
+    memory_bytes: int | None
+    memory_peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that was true at one moment: what is published, and all that a scrape reads."""
+
+    node: str
+    version: str
+    driver: str
+    nvml: str
+    taken_unix: float
+    interval: float
+    persisted: bool
+    devices: tuple[DeviceView, ...]
+    on_gpu: Mapping[OnDevice, RunOnGpu]
+    runs: Mapping[Owner, RunView]
+    people: Mapping[Person, Use]
+    """The roll-up."""
+    host: HostReading | None
+    sensors: Mapping[str, SensorState] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""What does the machine say? Reads NVML, psutil, /proc and /sys, and judges nothing."""

@@ -1,0 +1,55 @@
+"""One GPU, read once: what the sampling loop asks of a card, in which order, with which fallback."""
+
+from __future__ import annotations
+
+from gpuwatch.model import GpuReading, Piece
+from gpuwatch.sense.clocks import read_boottime, read_unix
+from gpuwatch.sense.nvml import Card
+from gpuwatch.sense.track import LONGEST_PERIOD, DriverClock, newest_plausible, sm_use, track
+
+
+class GpuSensor:
+    """Reads one card. Holds the mapping of its clock, and nothing else between two readings."""
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+        self._clock: DriverClock | None = None
+
+    def read(self, since: float) -> GpuReading:
+        """The card now, and its utilisation since `since` (boot time).
+
+        Raises GpuUnavailable or DriverUnavailable. A reading that the card lacks is None in the result.
+        """
+        card = self.card
+        clock = self._follow_clock()
+        since_us = clock.to_driver_us(since)
+        ring = card.read_ring(since_us)
+        now = read_boottime()
+        pieces = () if ring is None else track(ring, clock, since=since, now=now)
+        if not pieces and (ring is None or now - since > LONGEST_PERIOD):
+            rate = card.read_rate()
+            pieces = () if rate is None else (Piece(now, rate),)
+        samples = card.read_process_samples(since_us)
+        memory = card.read_memory()
+        return GpuReading(
+            info=card.info,
+            read_at=now,
+            pieces=pieces,
+            sm_use=sm_use(samples, clock, since=since, now=now),
+            processes=card.read_processes(),
+            energy_joules=card.read_energy_joules(),
+            power_watts=card.read_power_watts(),
+            power_limit_watts=card.read_power_limit_watts(),
+            memory_used_bytes=memory[0] if memory else None,
+            memory_total_bytes=memory[1] if memory else None,
+            temperature_celsius=card.read_temperature_celsius(),
+            sm_clock_hertz=card.read_sm_clock_hertz(),
+        )
+
+    def _follow_clock(self) -> DriverClock:
+        unix, boottime = read_unix(), read_boottime()
+        if self._clock is None:
+            newest = newest_plausible(self.card.read_ring(0) or [])
+            self._clock = DriverClock(newest, unix=unix, boottime=boottime)
+        self._clock.follow(unix=unix, boottime=boottime)
+        return self._clock

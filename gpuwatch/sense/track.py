@@ -1,0 +1,83 @@
+"""From the driver's samples to utilisation over time. Pure: what is garbage, what covers what, on which clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from gpuwatch.model import Piece
+from gpuwatch.sense.nvml import ProcessSample, Sample
+from gpuwatch.units import MICROS, PERCENTS
+
+LONGEST_PERIOD = 2.0
+"""Seconds. The driver samples every 1/6 s to 1 s; where nothing newer came for this long, it is not sampling."""
+_AHEAD = 0.5
+"""Seconds that a sample may lie in the future: the clocks are read one after the other."""
+_STEPPED = 0.2
+"""Seconds between wall and boot clock that are a set clock, not the slew that both share."""
+_SAME_EPOCH = 60.0
+"""Seconds within which the ring's newest stamp must be of the wall clock for the driver's clock to be that clock."""
+
+
+class DriverClock:
+    """Maps the driver's microsecond stamps onto CLOCK_BOOTTIME.
+
+    Drivers stamp with the wall clock. The offset is taken once and kept, so that reading two clocks adds no jitter, and
+    taken anew only when somebody set the wall clock. A driver with a clock of its own is mapped by its newest stamp.
+    """
+
+    def __init__(self, newest_us: int | None, *, unix: float, boottime: float) -> None:
+        newest = None if newest_us is None else newest_us / MICROS
+        self._of_wall = newest is None or abs(newest - unix) < _SAME_EPOCH
+        self._offset = unix - boottime if newest is None or self._of_wall else newest - boottime
+
+    def follow(self, *, unix: float, boottime: float) -> None:
+        """Take note of the wall clock as it is now."""
+        if self._of_wall and abs(unix - boottime - self._offset) > _STEPPED:
+            self._offset = unix - boottime
+
+    def to_boottime(self, driver_us: int) -> float:
+        """Seconds of CLOCK_BOOTTIME at a stamp of the driver."""
+        return driver_us / MICROS - self._offset
+
+    def to_driver_us(self, boottime: float) -> int:
+        """The driver's stamp at a time of CLOCK_BOOTTIME, in microseconds, never negative."""
+        return max(0, int((boottime + self._offset) * MICROS))
+
+
+def newest_plausible(samples: Sequence[Sample]) -> int | None:
+    """The newest stamp that lies with the bulk of the ring, in microseconds: garbage stamps are few and far off."""
+    stamps = sorted(sample.driver_us for sample in samples if sample.percent <= 100)
+    if not stamps:
+        return None
+    middle = stamps[len(stamps) // 2]
+    return max(stamp for stamp in stamps if abs(stamp - middle) / MICROS <= _SAME_EPOCH)
+
+
+def track(samples: Iterable[Sample], clock: DriverClock, *, since: float, now: float) -> tuple[Piece, ...]:
+    """Utilisation from `since` to the newest sample, garbage left out; empty where there is nothing newer.
+
+    A sample covers the time since the one before it. Where the ring did not reach back to `since`, the missing time
+    takes the mean of what is there.
+    """
+    pieces = sorted(
+        {
+            Piece(min(end, now), sample.percent / PERCENTS)
+            for sample in samples
+            if 0 <= sample.percent <= 100 and since < (end := clock.to_boottime(sample.driver_us)) <= now + _AHEAD
+        }
+    )
+    if not pieces or pieces[0].end - since <= LONGEST_PERIOD:
+        return tuple(pieces)
+    mean = sum(piece.ratio for piece in pieces) / len(pieces)
+    spacing = (pieces[-1].end - pieces[0].end) / (len(pieces) - 1) if len(pieces) > 1 else LONGEST_PERIOD / 2
+    return (Piece(pieces[0].end - spacing, mean), *pieces)
+
+
+def sm_use(samples: Iterable[ProcessSample], clock: DriverClock, *, since: float, now: float) -> dict[int, float]:
+    """SM use in percent by pid, garbage left out: impossible percentages, pid 0, stamps outside of the window."""
+    use: dict[int, float] = {}
+    for sample in samples:
+        stamp = clock.to_boottime(sample.driver_us)
+        if sample.pid and 0 < sample.sm_percent <= 100 and since - _AHEAD <= stamp <= now + _AHEAD:
+            use[sample.pid] = use.get(sample.pid, 0.0) + sample.sm_percent
+    return use

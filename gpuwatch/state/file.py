@@ -1,0 +1,86 @@
+"""The file itself: its place, its lock, its settings, and what happens to a damaged one."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from gpuwatch.errors import StateError
+from gpuwatch.state.migrations import migrate
+
+FILE_NAME = "gpuwatch.sqlite3"
+_LOCK_NAME = "lock"
+_COMPANIONS = ("", "-wal", "-shm")
+
+
+def default_directory() -> Path:
+    """`/var/lib/gpuwatch` for root, the user's own state folder for anybody else."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/gpuwatch")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "gpuwatch"
+
+
+def lock_directory(directory: Path) -> IO[str]:
+    """Make the directory and take it for this process; keep the returned file open for as long.
+
+    Raises StateError where it cannot be made or another agent has it.
+    """
+    try:
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        lock = (directory / _LOCK_NAME).open("a+", encoding="ascii")
+    except OSError as error:
+        raise StateError(
+            f"cannot use the state directory {directory}: {error.strerror}; name a writable one with --state-dir"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        holder = lock.read().strip() or "unknown"
+        lock.close()
+        raise StateError(
+            f"another agent (pid {holder}) uses the state directory {directory}: stop it, or name another --state-dir"
+        ) from error
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock
+
+
+def open_file(path: Path, *, unix: float) -> sqlite3.Connection:
+    """The state file, made or brought up to date.
+
+    Raises sqlite3.DatabaseError where it is damaged, its subclass OperationalError where the disk refuses.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -512")
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        migrate(connection, unix=unix)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def set_aside(path: Path, *, unix: float) -> Path:
+    """Rename a damaged file, and what belongs to it, out of the way; the new name. Nothing is overwritten."""
+    stamp = datetime.fromtimestamp(unix, UTC).strftime("%Y%m%dT%H%M%SZ")
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged-{stamp}-{number}")
+    for companion in _COMPANIONS:
+        part = path.with_name(path.name + companion)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + companion))
+    return aside

@@ -1,0 +1,85 @@
+"""The shape of the state file: named migrations, applied in order, each in a transaction of its own. Append only."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from gpuwatch.errors import StateError
+
+_CHARGES = """
+CREATE TABLE charge_{bin} (
+    start INTEGER NOT NULL, device INTEGER NOT NULL, owner INTEGER NOT NULL,
+    held REAL NOT NULL, busy REAL NOT NULL, joules REAL NOT NULL,
+    PRIMARY KEY (start, device, owner)
+) WITHOUT ROWID;
+CREATE TABLE device_{bin} (
+    start INTEGER NOT NULL, device INTEGER NOT NULL,
+    busy REAL NOT NULL, joules REAL NOT NULL, unattributed_busy REAL NOT NULL, unattributed_joules REAL NOT NULL,
+    active REAL NOT NULL, idle REAL NOT NULL, free REAL NOT NULL, unavailable REAL NOT NULL,
+    PRIMARY KEY (start, device)
+) WITHOUT ROWID;
+"""
+
+_FIRST = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE device (
+    id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, gpu INTEGER NOT NULL, model TEXT NOT NULL, pci TEXT NOT NULL,
+    first_unix REAL NOT NULL, used_unix REAL NOT NULL,
+    busy REAL NOT NULL DEFAULT 0, joules REAL NOT NULL DEFAULT 0,
+    unattributed_busy REAL NOT NULL DEFAULT 0, unattributed_joules REAL NOT NULL DEFAULT 0,
+    active REAL NOT NULL DEFAULT 0, idle REAL NOT NULL DEFAULT 0, free REAL NOT NULL DEFAULT 0,
+    unavailable REAL NOT NULL DEFAULT 0, unknown REAL NOT NULL DEFAULT 0,
+    -- the totals at the start of the open minute: the minute's charge is the difference
+    busy_mark REAL NOT NULL DEFAULT 0, joules_mark REAL NOT NULL DEFAULT 0,
+    unattributed_busy_mark REAL NOT NULL DEFAULT 0, unattributed_joules_mark REAL NOT NULL DEFAULT 0,
+    active_mark REAL NOT NULL DEFAULT 0, idle_mark REAL NOT NULL DEFAULT 0, free_mark REAL NOT NULL DEFAULT 0,
+    unavailable_mark REAL NOT NULL DEFAULT 0,
+    -- up to where it is accounted (CLOCK_BOOTTIME), and what was known there
+    until REAL, seen_at REAL, owners TEXT, energy REAL, unseen REAL NOT NULL DEFAULT 0
+);
+CREATE TABLE owner (
+    id INTEGER PRIMARY KEY, user TEXT NOT NULL, project TEXT NOT NULL, run TEXT NOT NULL,
+    source TEXT NOT NULL DEFAULT '', kind TEXT NOT NULL DEFAULT '', name TEXT NOT NULL DEFAULT '',
+    batch_job TEXT NOT NULL DEFAULT '', url TEXT NOT NULL DEFAULT '', started_unix REAL,
+    root_pid INTEGER NOT NULL DEFAULT 0, root_ticks INTEGER NOT NULL DEFAULT 0,
+    cpu_seconds REAL NOT NULL DEFAULT 0,
+    UNIQUE (user, project, run)
+);
+CREATE TABLE run_total (
+    id INTEGER PRIMARY KEY, device INTEGER NOT NULL, owner INTEGER NOT NULL,
+    held REAL NOT NULL, busy REAL NOT NULL, joules REAL NOT NULL,
+    held_mark REAL NOT NULL DEFAULT 0, busy_mark REAL NOT NULL DEFAULT 0, joules_mark REAL NOT NULL DEFAULT 0,
+    memory_peak INTEGER NOT NULL DEFAULT 0, used_unix REAL NOT NULL,
+    UNIQUE (owner, device)
+);
+CREATE TABLE person (
+    id INTEGER PRIMARY KEY, user TEXT NOT NULL, project TEXT NOT NULL,
+    held REAL NOT NULL, busy REAL NOT NULL, joules REAL NOT NULL,
+    born_unix REAL NOT NULL, used_unix REAL NOT NULL,
+    UNIQUE (user, project)
+);
+""" + "".join(_CHARGES.format(bin=name) for name in ("minute", "hour", "day"))
+
+MIGRATIONS: tuple[tuple[str, str], ...] = (("0001-totals-and-charges", _FIRST),)
+
+
+def migrate(connection: sqlite3.Connection, *, unix: float) -> list[str]:
+    """Bring the file to this version's shape; the names of what was applied.
+
+    Raises StateError where a newer gpuwatch has changed the file in ways unknown here.
+    """
+    connection.execute("CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_unix REAL NOT NULL)")
+    applied = {row[0] for row in connection.execute("SELECT name FROM migration")}
+    if strange := applied - {name for name, _ in MIGRATIONS}:
+        raise StateError(
+            f"the state was written by a newer gpuwatch (it has {', '.join(sorted(strange))}): "
+            "install that version again, or start with another --state-dir"
+        )
+    missing = [(name, script) for name, script in MIGRATIONS if name not in applied]
+    for name, script in missing:
+        # executescript commits by itself unless the script holds the transaction.
+        quoted = name.replace("'", "''")
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{script}\nINSERT INTO migration VALUES ('{quoted}', {unix!r});\nCOMMIT;"
+        )
+    return [name for name, _ in missing]

@@ -1,0 +1,283 @@
+"""The state file: opened by one agent, written once a cycle, read at start. Nothing else writes it.
+
+Running totals and the minute's charges change in one transaction, on disk (`synchronous=FULL`) before anything is
+published: no published total can be lower after a crash of the agent or of the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from gpuwatch.errors import DiskRefused
+from gpuwatch.model import (
+    Changes,
+    DeviceUse,
+    GpuInfo,
+    Identity,
+    Mark,
+    OnDevice,
+    Owner,
+    Person,
+    RollUp,
+    Run,
+    RunTotal,
+    States,
+    Use,
+)
+from gpuwatch.state import bins
+from gpuwatch.state.file import FILE_NAME, lock_directory, open_file, set_aside
+from gpuwatch.units import DAY, HOUR, MINUTE
+
+RECALL_SECONDS = 40 * DAY
+"""A run that comes back within this time goes on from its old totals."""
+
+
+class SavedDevice(NamedTuple):
+    """A device as it was last saved. `mark` is None where it holds no longer than the boot that it was made in."""
+
+    info: GpuInfo
+    use: DeviceUse
+    mark: Mark | None
+    used_unix: float
+
+
+class Saved(NamedTuple):
+    """What the state file knew at start."""
+
+    devices: Mapping[str, SavedDevice]
+    runs: Mapping[OnDevice, RunTotal]
+    people: Mapping[Person, RollUp]
+    cpu_seconds: Mapping[Owner, float]
+    details: Mapping[Owner, Run]
+    boot_unix: float
+    """When this boot was, as first written down: the kernel's own figure moves with the clock, run names must not."""
+
+
+class Store:
+    """The open state file.
+
+    Raises DiskRefused, from any method, where the disk does not take or give the data, and StateError at opening where
+    the directory cannot be used.
+    """
+
+    def __init__(self, directory: Path, *, unix: float) -> None:
+        self.directory = directory
+        self._lock = lock_directory(directory)
+        self.set_aside: Path | None = None
+        try:
+            self._db = open_file(directory / FILE_NAME, unix=unix)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                self._lock.close()
+                raise DiskRefused(f"cannot open the state file {directory / FILE_NAME}: {error}") from error
+            self.set_aside = set_aside(directory / FILE_NAME, unix=unix)
+            self._db = open_file(directory / FILE_NAME, unix=unix)
+        self._devices: dict[str, int] = dict(self._db.execute("SELECT uuid, id FROM device"))
+        self._owners: dict[Owner, int] = {}
+        self._totals: dict[OnDevice, int] = {}
+        self._minute = int(self._meta("minute") or 0)
+        self._tidied = 0
+
+    def close(self) -> None:
+        """Close the file and let another agent have the directory."""
+        self._db.close()
+        self._lock.close()
+
+    # Reading, at start
+
+    def load(self, *, unix: float, boot_id: str, boot_unix: float, run_seconds: float) -> Saved:
+        """Everything that is shown at once: devices, the roll-up, and the runs used in the last `run_seconds`."""
+        same_boot = self._meta("boot_id") == boot_id
+        if same_boot:
+            boot_unix = float(self._meta("boot_unix") or boot_unix)
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO meta VALUES ('boot_id', ?), ('boot_unix', ?)", (boot_id, boot_unix)
+            )
+        runs, details, cpu_seconds = self._load_runs("t.used_unix >= ?", (unix - run_seconds,))
+        people = {
+            (user, project): RollUp(Use(*use), born, used)
+            for user, project, *use, born, used in self._db.execute(
+                "SELECT user, project, held, busy, joules, born_unix, used_unix FROM person"
+            )
+        }
+        return Saved(self._load_devices(same_boot), runs, people, cpu_seconds, details, boot_unix)
+
+    def recall(self, owner: Owner, *, unix: float) -> tuple[dict[str, RunTotal], float]:
+        """A run's saved totals by device, and its CPU seconds; empty where it is new or too long ago."""
+        runs, _, cpu = self._load_runs(
+            "o.user = ? AND o.project = ? AND o.run = ? AND t.used_unix >= ?", (*owner, unix - RECALL_SECONDS)
+        )
+        return {uuid: total for (uuid, _), total in runs.items()}, cpu.get(owner, 0.0)
+
+    def _load_devices(self, same_boot: bool) -> dict[str, SavedDevice]:
+        owners = {row[0]: Owner(*row[1:]) for row in self._db.execute("SELECT id, user, project, run FROM owner")}
+        devices = {}
+        for row in self._db.execute(
+            "SELECT uuid, gpu, model, pci, used_unix, busy, joules, unattributed_busy, unattributed_joules,"
+            " active, idle, free, unavailable, unknown, until, seen_at, owners, energy, unseen FROM device"
+        ):
+            uuid, gpu, model, pci, used_unix, busy, joules, stray_busy, stray_joules, *rest = row
+            states, (until, seen_at, held_by, energy, unseen) = rest[:5], rest[5:]
+            use = DeviceUse(busy, joules, stray_busy, stray_joules, States(*states))
+            mark = None
+            if same_boot and until is not None:
+                ids = None if held_by is None else json.loads(held_by)
+                known = None if ids is None else frozenset(owners[i] for i in ids)
+                mark = Mark(until, seen_at, known, energy, unseen)
+            devices[uuid] = SavedDevice(GpuInfo(uuid, gpu, model, pci), use, mark, used_unix)
+        return devices
+
+    def _load_runs(
+        self, where: str, values: tuple[str | float, ...]
+    ) -> tuple[dict[OnDevice, RunTotal], dict[Owner, Run], dict[Owner, float]]:
+        totals, details, cpu = {}, {}, {}
+        for row in self._db.execute(
+            "SELECT t.id, o.id, d.uuid, t.held, t.busy, t.joules, t.memory_peak, t.used_unix, o.cpu_seconds,"
+            " o.user, o.project, o.run, o.root_pid, o.root_ticks, o.started_unix,"
+            " o.source, o.name, o.kind, o.batch_job, o.url"
+            " FROM run_total t JOIN owner o ON o.id = t.owner JOIN device d ON d.id = t.device"
+            f" WHERE {where}",
+            values,
+        ):
+            total_id, owner_id, uuid, held, busy, joules, peak, used_unix, cpu_seconds, *who = row
+            owner = Owner(*who[:3])
+            self._totals[uuid, owner] = total_id
+            self._owners[owner] = owner_id
+            totals[uuid, owner] = RunTotal(Use(held, busy, joules), peak, used_unix)
+            cpu[owner] = cpu_seconds
+            root_pid, root_ticks, started, *about = who[3:]
+            if started is not None:
+                details[owner] = Run(owner, Identity(root_pid, root_ticks), started, *about)
+        return totals, details, cpu
+
+    def _meta(self, key: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    # Writing, once a cycle
+
+    def commit(self, changes: Changes, infos: Mapping[str, GpuInfo], *, unix: float) -> None:
+        """Save the changes; at the first commit of a minute, the last one's charges with them. All or nothing."""
+        minute = int(unix // MINUTE)
+        with self._transaction():
+            if minute != self._minute:
+                bins.close_minute(self._db, self._minute * MINUTE)
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('minute', ?)", (minute,))
+            self._write_owners(changes)
+            self._write_devices(changes, infos, unix)
+            self._write_runs(changes)
+            self._write_people(changes)
+        self._minute = minute
+
+    def tidy(self, *, unix: float) -> None:
+        """Roll old charges up and drop totals that no run can come back to; once an hour does work."""
+        hour = int(unix // HOUR)
+        if hour == self._tidied:
+            return
+        with self._transaction():
+            bins.roll_up(self._db, unix=unix)
+            self._db.execute("DELETE FROM run_total WHERE used_unix < ?", (unix - RECALL_SECONDS,))
+        self._totals.clear()
+        self._tidied = hour
+
+    def _write_owners(self, changes: Changes) -> None:
+        for owner in {owner for _, owner in changes.runs} | changes.details.keys() | changes.cpu_seconds.keys():
+            if owner not in self._owners:
+                self._owners[owner] = self._id_of_owner(owner)
+        self._db.executemany(
+            "UPDATE owner SET source=?, kind=?, name=?, batch_job=?, url=?, started_unix=?, root_pid=?, root_ticks=?"
+            " WHERE id=?",
+            [
+                (r.source, r.kind, r.name, r.batch_job, r.url, r.started_unix, *r.root, self._owners[owner])
+                for owner, r in changes.details.items()
+            ],
+        )
+        self._db.executemany(
+            "UPDATE owner SET cpu_seconds=? WHERE id=?",
+            [(seconds, self._owners[owner]) for owner, seconds in changes.cpu_seconds.items()],
+        )
+
+    def _write_devices(self, changes: Changes, infos: Mapping[str, GpuInfo], unix: float) -> None:
+        rows = []
+        for uuid, use in changes.devices.items():
+            info = infos[uuid]
+            if uuid not in self._devices:
+                cursor = self._db.execute(
+                    "INSERT INTO device (uuid, gpu, model, pci, first_unix, used_unix) VALUES (?,?,?,?,?,?)",
+                    (uuid, info.index, info.model, info.pci, unix, unix),
+                )
+                self._devices[uuid] = cursor.lastrowid or 0
+            mark = changes.marks[uuid]
+            owners = None if mark.owners is None else json.dumps([self._id(owner) for owner in mark.owners])
+            now = (mark.until, mark.seen_at, owners, mark.energy_joules, mark.unseen)
+            rows.append((info.index, unix, *use[:4], *use.states, *now, self._devices[uuid]))
+        self._db.executemany(
+            "UPDATE device SET gpu=?, used_unix=?, busy=?, joules=?, unattributed_busy=?, unattributed_joules=?,"
+            " active=?, idle=?, free=?, unavailable=?, unknown=?, until=?, seen_at=?, owners=?, energy=?, unseen=?"
+            " WHERE id=?",
+            rows,
+        )
+
+    def _write_runs(self, changes: Changes) -> None:
+        rows = []
+        for key, total in changes.runs.items():
+            if key not in self._totals:
+                self._totals[key] = self._id_of_total(key)
+            rows.append((*total.use, total.memory_peak_bytes, total.used_unix, self._totals[key]))
+        self._db.executemany(
+            "UPDATE run_total SET held=?, busy=?, joules=?, memory_peak=?, used_unix=? WHERE id=?", rows
+        )
+
+    def _write_people(self, changes: Changes) -> None:
+        self._db.executemany(
+            "INSERT INTO person (user, project, held, busy, joules, born_unix, used_unix) VALUES (?,?,?,?,?,?,?)"
+            " ON CONFLICT (user, project) DO UPDATE SET"
+            " held=excluded.held, busy=excluded.busy, joules=excluded.joules, used_unix=excluded.used_unix",
+            [(*person, *total.use, total.born_unix, total.used_unix) for person, total in changes.people.items()],
+        )
+
+    def _id(self, owner: Owner) -> int:
+        if owner not in self._owners:
+            self._owners[owner] = self._id_of_owner(owner)
+        return self._owners[owner]
+
+    def _id_of_owner(self, owner: Owner) -> int:
+        self._db.execute("INSERT INTO owner (user, project, run) VALUES (?,?,?) ON CONFLICT DO NOTHING", owner)
+        row = self._db.execute("SELECT id FROM owner WHERE user=? AND project=? AND run=?", owner).fetchone()
+        return int(row[0])
+
+    def _id_of_total(self, key: OnDevice) -> int:
+        ids = (self._devices[key[0]], self._id(key[1]))
+        self._db.execute(
+            "INSERT INTO run_total (device, owner, held, busy, joules, used_unix) VALUES (?,?,0,0,0,0)"
+            " ON CONFLICT DO NOTHING",
+            ids,
+        )
+        row = self._db.execute("SELECT id FROM run_total WHERE device=? AND owner=?", ids).fetchone()
+        return int(row[0])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._forget_ids()
+            with suppress(sqlite3.Error):  # a full disk may have rolled it back already
+                self._db.execute("ROLLBACK")
+            raise DiskRefused(f"cannot write the state file: {error}") from error
+
+    def _forget_ids(self) -> None:
+        """Ids given out in a transaction that did not happen are void."""
+        self._owners.clear()
+        self._totals.clear()
+        self._devices.clear()
+        with suppress(sqlite3.Error):
+            self._devices.update(self._db.execute("SELECT uuid, id FROM device"))
