@@ -19,7 +19,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 Labels = frozenset[tuple[str, str]]
 Exposition = dict[tuple[str, Labels], float]
-_IDLE_PROGRAM = "import time; time.sleep(3600)"
 
 
 def free_port() -> int:
@@ -39,26 +38,27 @@ def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> N
 
 @contextmanager
 def idle_processes(count: int, *, uids: Sequence[int] = ()) -> Iterator[list[int]]:
-    """Pids of `count` real processes, each a launch of its own; as root, of the `uids` in turn."""
-    processes = []
-    try:
-        for number in range(count):
-            user = uids[number % len(uids)] if uids and os.geteuid() == 0 else None
-            processes.append(
-                subprocess.Popen(
-                    ["/usr/bin/env", "-i", "sleep", "3600"] if user else [sys.executable, "-c", _IDLE_PROGRAM],
-                    user=user,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    cwd="/",
-                )
-            )
-        yield [process.pid for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.wait()
+    """Pids of `count` real processes, each a launch of its own from one shell; as root, of the `uids` in turn."""
+    commands = []
+    for number in range(count):
+        user = f"setpriv --reuid={uids[number % len(uids)]} --clear-groups " if uids and os.geteuid() == 0 else ""
+        commands.append(f"{user}sleep 3600 & echo $!")
+    with subprocess.Popen(
+        ["sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", text=True, process_group=0
+    ) as shell:
+        assert shell.stdin is not None
+        assert shell.stdout is not None
+        try:
+            shell.stdin.write("\n".join([*commands, "wait\n"]))
+            shell.stdin.flush()
+            yield [int(shell.stdout.readline()) for _ in range(count)]
+        finally:
+            os.killpg(shell.pid, signal.SIGKILL)
+
+
+def base36_pid(run: str) -> int:
+    """The pid of an ad-hoc run's launch root, out of its name: `adhoc:NAME-START.PID@NODE`."""
+    return int(run.rpartition("@")[0].rpartition(".")[2], 36)
 
 
 class Agent:

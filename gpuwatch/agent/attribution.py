@@ -46,7 +46,7 @@ class Attribution:
         # A busy pid that is in no process list yet is a process too: lists and samples disagree for a moment.
         lineages = self._census.look({pid for reading in readings for pid in (*reading.processes, *reading.sm_use)})
         runs_by_pid = self._resolver.resolve(lineages)
-        shown, people = ledger.shown(), set(ledger.people)
+        shown, people = ledger.shown(), set(ledger.people_shown(unix))
         owners: dict[int, Owner] = {}
         runs: dict[Owner, Run] = {}
         members: dict[Identity, tuple[Owner, set[Identity]]] = {}

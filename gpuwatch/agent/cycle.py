@@ -17,6 +17,7 @@ from gpuwatch.agent.settings import Settings
 from gpuwatch.attribute.resolver import Resolver
 from gpuwatch.errors import DiskRefused
 from gpuwatch.model import DeviceUse, GpuInfo, GpuReading, HostReading, Mark, Owner, Snapshot
+from gpuwatch.sense.clocks import SYSTEM_CLOCK, Clock
 from gpuwatch.sense.host import read_host
 from gpuwatch.sense.process import TICKS_PER_SECOND, read_tree
 from gpuwatch.state.store import Saved, Store
@@ -41,10 +42,12 @@ class Moment(NamedTuple):
 class Cycle:
     """The stages, and what they keep between two cycles."""
 
-    def __init__(self, settings: Settings, store: Store | None, saved: Saved, now: Moment) -> None:
+    def __init__(
+        self, settings: Settings, store: Store | None, saved: Saved, now: Moment, *, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         self._settings = settings
         self._store = store
-        self._fleet = Fleet(patience=min(settings.interval, 1.0))
+        self._fleet = Fleet(patience=min(settings.interval, 1.0), clock=clock)
         resolver = Resolver(node=settings.node, boot_unix=saved.boot_unix, ticks_per_second=TICKS_PER_SECOND)
         self._attribution = Attribution(resolver, settings.bounds)
         self._sensors = Sensors()

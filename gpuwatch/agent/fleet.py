@@ -9,6 +9,7 @@ from functools import partial
 from gpuwatch.errors import DriverUnavailable, GpuwatchError, LibraryMismatch
 from gpuwatch.model import GpuInfo, GpuReading
 from gpuwatch.sense import nvml
+from gpuwatch.sense.clocks import Clock
 from gpuwatch.sense.gpu import GpuSensor
 from gpuwatch.sense.lane import Lane
 
@@ -22,8 +23,9 @@ _RETRY_SECONDS = 10.0
 class Fleet:
     """All GPUs of the node. `problem` says why there are none, or why some are missing."""
 
-    def __init__(self, *, patience: float) -> None:
+    def __init__(self, *, patience: float, clock: Clock) -> None:
         self._patience = patience
+        self._clock = clock
         self._calls: Lane[str, GpuReading] = Lane("gpuwatch-gpu")
         self._opening: Lane[str, nvml.Driver] = Lane("gpuwatch-driver")
         self._driver: nvml.Driver | None = None
@@ -84,7 +86,7 @@ class Fleet:
 
     def _take(self, driver: nvml.Driver) -> None:
         self._driver = driver
-        self._sensors = {card.info.uuid: GpuSensor(card) for card in driver.cards}
+        self._sensors = {card.info.uuid: GpuSensor(card, self._clock) for card in driver.cards}
         self.mismatched = False
         self.problem = "; ".join(f"GPU {index} does not answer: {why}" for index, why in driver.problems)
         log.info("driver %s: %d GPUs", driver.driver_version, len(driver.cards))

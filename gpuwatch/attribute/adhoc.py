@@ -63,9 +63,12 @@ def base36(number: int) -> str:
     return digits or "0"
 
 
-def run_id(name: str, *, started_unix: float, node: str) -> str:
-    """`adhoc:NAME-STAMP@NODE`: the stamp is the second in which the launch root started, in base 36."""
-    return clean(f"adhoc:{name}-{base36(max(0, int(started_unix)))}@{node}")
+def run_id(name: str, *, started_unix: float, pid: int, node: str) -> str:
+    """`adhoc:NAME-START.PID@NODE`: the second in which the launch root started, and its pid, in base 36.
+
+    The pid is there because a shell loop starts many runs of one name within one tick of the kernel's clock.
+    """
+    return clean(f"adhoc:{name}-{base36(max(0, int(started_unix)))}.{base36(pid)}@{node}")
 
 
 def _base(path: str) -> str:

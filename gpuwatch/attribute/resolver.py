@@ -31,7 +31,8 @@ Rule = Callable[[Case], Run | None]
 def adhoc_rule(case: Case) -> Run:
     """What somebody launched from a shell. Source: `attribute/adhoc.py`."""
     name = adhoc.run_name(case.root)
-    run = adhoc.run_id(name, started_unix=case.root_started_unix, node=case.node)
+    pid = case.root.identity.pid
+    run = adhoc.run_id(name, started_unix=case.root_started_unix, pid=pid, node=case.node)
     return Run(
         owner=Owner(case.user, "", run),
         root=case.root.identity,

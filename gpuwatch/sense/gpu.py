@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpuwatch.model import GpuReading, Piece
-from gpuwatch.sense.clocks import read_boottime, read_unix
+from gpuwatch.sense.clocks import Clock
 from gpuwatch.sense.nvml import Card
 from gpuwatch.sense.track import LONGEST_PERIOD, DriverClock, newest_plausible, sm_use, track
 
@@ -11,9 +11,10 @@ from gpuwatch.sense.track import LONGEST_PERIOD, DriverClock, newest_plausible, 
 class GpuSensor:
     """Reads one card. Holds the mapping of its clock, and nothing else between two readings."""
 
-    def __init__(self, card: Card) -> None:
+    def __init__(self, card: Card, clock: Clock) -> None:
         self.card = card
-        self._clock: DriverClock | None = None
+        self._clock = clock
+        self._driver_clock: DriverClock | None = None
 
     def read(self, since: float) -> GpuReading:
         """The card now, and its utilisation since `since` (boot time).
@@ -21,12 +22,13 @@ class GpuSensor:
         Raises GpuUnavailable or DriverUnavailable. A reading that the card lacks is None in the result.
         """
         card = self.card
-        clock = self._follow_clock()
+        clock = self._follow_driver_clock()
         since_us = clock.to_driver_us(since)
         ring = card.read_ring(since_us)
-        now = read_boottime()
+        now = self._clock.boottime()
         pieces = () if ring is None else track(ring, clock, since=since, now=now)
         if not pieces and (ring is None or now - since > LONGEST_PERIOD):
+            self._driver_clock = None  # the ring stands still, or its clock is not what it was taken for
             rate = card.read_rate()
             pieces = () if rate is None else (Piece(now, rate),)
         samples = card.read_process_samples(since_us)
@@ -46,10 +48,10 @@ class GpuSensor:
             sm_clock_hertz=card.read_sm_clock_hertz(),
         )
 
-    def _follow_clock(self) -> DriverClock:
-        unix, boottime = read_unix(), read_boottime()
-        if self._clock is None:
+    def _follow_driver_clock(self) -> DriverClock:
+        unix, boottime = self._clock.unix(), self._clock.boottime()
+        if self._driver_clock is None:
             newest = newest_plausible(self.card.read_ring(0) or [])
-            self._clock = DriverClock(newest, unix=unix, boottime=boottime)
-        self._clock.follow(unix=unix, boottime=boottime)
-        return self._clock
+            self._driver_clock = DriverClock(newest, unix=unix, boottime=boottime)
+        self._driver_clock.follow(unix=unix, boottime=boottime)
+        return self._driver_clock

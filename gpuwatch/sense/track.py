@@ -14,20 +14,21 @@ _AHEAD = 0.5
 """Seconds that a sample may lie in the future: the clocks are read one after the other."""
 _STEPPED = 0.2
 """Seconds between wall and boot clock that are a set clock, not the slew that both share."""
-_SAME_EPOCH = 60.0
-"""Seconds within which the ring's newest stamp must be of the wall clock for the driver's clock to be that clock."""
+_BULK = 60.0
+"""Seconds around the middle of the ring in which stamps are believed."""
 
 
 class DriverClock:
     """Maps the driver's microsecond stamps onto CLOCK_BOOTTIME.
 
     Drivers stamp with the wall clock. The offset is taken once and kept, so that reading two clocks adds no jitter, and
-    taken anew only when somebody set the wall clock. A driver with a clock of its own is mapped by its newest stamp.
+    taken anew only when somebody set the wall clock. A driver with a clock of its own, whose newest stamp is not now, is
+    mapped by that stamp; where that turns out wrong its samples fall out of the window, and a new mapping is due.
     """
 
     def __init__(self, newest_us: int | None, *, unix: float, boottime: float) -> None:
         newest = None if newest_us is None else newest_us / MICROS
-        self._of_wall = newest is None or abs(newest - unix) < _SAME_EPOCH
+        self._of_wall = newest is None or abs(newest - unix) <= LONGEST_PERIOD
         self._offset = unix - boottime if newest is None or self._of_wall else newest - boottime
 
     def follow(self, *, unix: float, boottime: float) -> None:
@@ -50,7 +51,7 @@ def newest_plausible(samples: Sequence[Sample]) -> int | None:
     if not stamps:
         return None
     middle = stamps[len(stamps) // 2]
-    return max(stamp for stamp in stamps if abs(stamp - middle) / MICROS <= _SAME_EPOCH)
+    return max(stamp for stamp in stamps if abs(stamp - middle) / MICROS <= _BULK)
 
 
 def track(samples: Iterable[Sample], clock: DriverClock, *, since: float, now: float) -> tuple[Piece, ...]:

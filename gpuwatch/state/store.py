@@ -67,21 +67,28 @@ class Store:
 
     def __init__(self, directory: Path, *, unix: float) -> None:
         self.directory = directory
-        self._lock = lock_directory(directory)
         self.set_aside: Path | None = None
+        """Where a damaged file was put."""
+        self._lock = lock_directory(directory)
         try:
-            self._db = open_file(directory / FILE_NAME, unix=unix)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                self._lock.close()
-                raise DiskRefused(f"cannot open the state file {directory / FILE_NAME}: {error}") from error
-            self.set_aside = set_aside(directory / FILE_NAME, unix=unix)
-            self._db = open_file(directory / FILE_NAME, unix=unix)
+            self._db = self._open(directory / FILE_NAME, unix)
+        except BaseException:
+            self._lock.close()
+            raise
         self._devices: dict[str, int] = dict(self._db.execute("SELECT uuid, id FROM device"))
         self._owners: dict[Owner, int] = {}
         self._totals: dict[OnDevice, int] = {}
         self._minute = int(self._meta("minute") or 0)
         self._tidied = 0
+
+    def _open(self, path: Path, unix: float) -> sqlite3.Connection:
+        try:
+            return open_file(path, unix=unix)
+        except sqlite3.OperationalError as error:
+            raise DiskRefused(f"cannot open the state file {path}: {error}") from error
+        except sqlite3.DatabaseError:
+            self.set_aside = set_aside(path, unix=unix)
+            return open_file(path, unix=unix)
 
     def close(self) -> None:
         """Close the file and let another agent have the directory."""

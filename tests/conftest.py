@@ -1,0 +1,34 @@
+"""What all tests share: the stand-in driver in this process, with a clock that the test drives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from standin.driver import StandIn
+from standin.trace import Trace
+
+from gpuwatch.sense import nvml
+
+Play = Callable[[Trace], StandIn]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Iterator[Play]:
+    """Plays a trace to this process on a frozen clock at 0 s."""
+    opened: list[StandIn] = []
+
+    def start(trace: Trace) -> StandIn:
+        folder = tmp_path / f"driver-{len(opened)}"
+        folder.mkdir()
+        driver = StandIn(folder, trace)
+        opened.append(driver)
+        driver.preload()
+        driver.freeze(0.0)
+        return driver
+
+    yield start
+    nvml.close_driver()
+    for driver in opened:
+        driver.__exit__(None, None, None)

@@ -1,0 +1,81 @@
+"""A snapshot by hand, with one of everything in it: for the golden exposition, the pages and the schema."""
+
+from __future__ import annotations
+
+from gpuwatch.model import (
+    DeviceUse,
+    DeviceView,
+    GpuInfo,
+    GpuReading,
+    HostReading,
+    Identity,
+    Owner,
+    Piece,
+    Run,
+    RunOnGpu,
+    RunView,
+    SensorState,
+    Snapshot,
+    States,
+    Use,
+)
+
+ANN = Owner("ann", "vision", "adhoc:train.py-k3f9z2.3mv@n7")
+HOSTILE = Owner('eve"\\', "", 'adhoc:a"b\\c{d}<script>\u2603-k3f9z2.1@n7')
+SHORT = Owner("ben", "", "short")
+
+
+def reading(info: GpuInfo) -> GpuReading:
+    """A busy card."""
+    return GpuReading(
+        info=info,
+        read_at=5000.0,
+        pieces=(Piece(4999.9, 0.5), Piece(5000.0, 0.75)),
+        sm_use={4711: 75.0},
+        processes={4711: 40_000_000_000},
+        energy_joules=123456.5,
+        power_watts=512.25,
+        power_limit_watts=700.0,
+        memory_used_bytes=41_000_000_000,
+        memory_total_bytes=85_899_345_920,
+        temperature_celsius=61.0,
+        sm_clock_hertz=1.98e9,
+    )
+
+
+def snapshot() -> Snapshot:
+    """Two cards, one of them lost; a run, a hostile run that has ended, and a folded one."""
+    here = GpuInfo("GPU-aaaa", 0, "NVIDIA H100 80GB HBM3", "00000000:1B:00.0")
+    lost = GpuInfo("GPU-bbbb", 1, "NVIDIA H100 80GB HBM3", "00000000:2B:00.0")
+    run = Run(ANN, Identity(4711, 99), 1_790_000_000.0, "adhoc", "train.py")
+    return Snapshot(
+        node="n7",
+        version="1.2.3",
+        driver="570.86.10",
+        nvml="12.570.86.10",
+        taken_unix=1_790_003_600.5,
+        interval=1.0,
+        persisted=True,
+        devices=(
+            DeviceView(
+                here, DeviceUse(1800.5, 900000.0, 0.5, 1000.0, States(1800.5, 99.5, 100.0, 0.0, 2.0)), reading(here)
+            ),
+            DeviceView(lost, DeviceUse(states=States(unknown=7.0)), None, "GPU is lost", energy_known=False),
+        ),
+        on_gpu={
+            ("GPU-aaaa", ANN): RunOnGpu(Use(1900.0, 1800.0, 890000.0), True, 40_000_000_000, 42_000_000_000),
+            ("GPU-aaaa", HOSTILE): RunOnGpu(Use(1.5, 0.25, 100.0), False, None, 1000),
+            ("GPU-aaaa", SHORT): RunOnGpu(Use(10.0, 0.0, 0.0), False, None, 0),
+        },
+        runs={
+            ANN: RunView(run, True, 7200.25, 8_000_000_000),
+            HOSTILE: RunView(Run(HOSTILE, Identity(1, 2), 1_790_000_001.0, "adhoc", 'a"b\\c'), False, 0.0, None),
+            SHORT: RunView(None, False, 1.0, None),
+        },
+        people={("ann", "vision"): Use(1900.0, 1800.0, 890000.0), ("ben", ""): Use()},
+        host=HostReading({"user": 10.5, "idle": 99.0}, 2**30, 2**34, 1.25),
+        sensors={
+            "gpu": SensorState(True, 0.0015, 1_790_003_600.5),
+            "host": SensorState(False, 0.001, 0.0, "PermissionError: no"),
+        },
+    )

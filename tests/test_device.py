@@ -1,0 +1,209 @@
+"""A device over time: examples, and the five laws on increments over any history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpuwatch.account.device import (
+    LONGEST_GAP,
+    Outcome,
+    baseline,
+    busy_seconds,
+    miss,
+    observe,
+    owners_of,
+)
+from gpuwatch.model import DeviceUse, GpuInfo, GpuReading, Mark, Owner, Piece, Use
+
+ANN, BEN = (Owner(user, "", f"run-{user}") for user in ("ann", "ben"))
+BY_PID = {1: ANN, 2: BEN, 3: BEN}
+INFO = GpuInfo("GPU-0", 0, "H100", "0000:01:00.0")
+
+
+def reading(at: float, *pieces: tuple[float, float], **changes: object) -> GpuReading:
+    """A reading at `at` of a GPU that draws 300 W, with ann's process on it."""
+    plain = GpuReading(
+        info=INFO, read_at=at, pieces=tuple(Piece(*piece) for piece in pieces), sm_use={}, processes={1: 10},
+        energy_joules=300.0 * at, power_watts=300.0, power_limit_watts=None, memory_used_bytes=None,
+        memory_total_bytes=None, temperature_celsius=None, sm_clock_hertz=None,
+    )  # fmt: skip
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def look(mark: Mark, seen: GpuReading) -> Outcome:
+    return observe(mark, seen, owners_of(seen.processes, BY_PID))
+
+
+START = baseline(reading(100.0), owners_of([1], BY_PID))
+
+
+def test_time_is_accounted_up_to_the_newest_sample() -> None:
+    outcome = look(START, reading(101.0, (100.4, 1.0), (100.9, 0.5)))
+    assert outcome.mark.until == 100.9
+    assert outcome.charges[ANN].held == pytest.approx(0.9)
+    assert outcome.charges[ANN].busy == pytest.approx(0.4 + 0.25)
+    assert outcome.charges[ANN].joules == pytest.approx(300.0)
+
+
+def test_no_newer_sample_yet_is_waited_for() -> None:
+    outcome = look(START, reading(101.0))
+    assert outcome.mark.until == 100.0
+    assert outcome.device == DeviceUse()
+
+
+def test_a_change_of_owners_cuts_the_stretch_at_the_reading_before() -> None:
+    first = look(START, reading(101.0, (100.5, 0.0)))
+    second = look(first.mark, reading(102.0, (101.5, 0.0), processes={2: 10}))
+    assert second.charges[ANN].held == pytest.approx(0.5)
+    assert second.charges[BEN].held == pytest.approx(0.5)
+
+
+def test_a_process_that_has_just_ended_is_charged_for_its_last_sample() -> None:
+    outcome = look(START, reading(101.0, (101.0, 0.8), processes={}, sm_use={1: 80.0}))
+    assert outcome.charges[ANN].busy == pytest.approx(0.8)
+    assert outcome.device.unattributed_busy == 0
+
+
+def test_a_free_device_is_free() -> None:
+    start = baseline(reading(100.0, processes={}), owners_of([], BY_PID))
+    outcome = look(start, reading(101.0, (101.0, 0.0), processes={}))
+    assert outcome.device.states.free == pytest.approx(1.0)
+    assert outcome.charges == {}
+
+
+def test_a_process_that_nobody_could_read_makes_the_time_unknown() -> None:
+    start = baseline(reading(100.0, processes={99: 10}), owners_of([99], BY_PID))
+    outcome = look(start, reading(101.0, (101.0, 0.5), processes={99: 10}))
+    assert outcome.device.states.unknown == pytest.approx(1.0)
+    assert outcome.device.unattributed_busy == pytest.approx(0.5)
+
+
+def test_what_was_missed_is_unknown_and_its_energy_is_nobodys() -> None:
+    missed = miss(START, 103.0)
+    back = look(missed.mark, reading(104.0, (104.0, 1.0)))
+    assert missed.device.states.unknown == pytest.approx(3.0)
+    assert back.charges[ANN].held == pytest.approx(1.0)
+    assert back.charges[ANN].joules == pytest.approx(300.0)
+    assert back.device.unattributed_joules == pytest.approx(900.0)
+
+
+def test_a_short_absence_of_the_agent_is_bridged() -> None:
+    outcome = look(START, reading(109.0, (105.0, 1.0), (109.0, 0.0)))
+    assert outcome.charges[ANN].held == pytest.approx(9.0)
+    assert outcome.charges[ANN].busy == pytest.approx(5.0)
+
+
+def test_a_long_absence_is_unknown() -> None:
+    outcome = look(START, reading(100.0 + LONGEST_GAP + 1, (111.0, 1.0)))
+    assert outcome.device.states.unknown == pytest.approx(11.0)
+    assert outcome.charges == {}
+    assert outcome.mark.until == 111.0
+
+
+def test_without_an_energy_counter_power_is_integrated() -> None:
+    start = START._replace(energy_joules=None)
+    assert look(start, reading(101.0, (101.0, 0.5), energy_joules=None)).device.joules == pytest.approx(300.0)
+
+
+@pytest.mark.parametrize("counter", [0.0, 1e12], ids=["reset", "broken"])
+def test_an_energy_counter_that_cannot_be_right_is_not_believed(counter: float) -> None:
+    outcome = look(START, reading(101.0, (101.0, 0.5), energy_joules=counter))
+    assert outcome.device.joules == pytest.approx(300.0)
+
+
+def test_a_card_without_utilization_is_free_or_unknown_but_never_idle() -> None:
+    held = look(START, reading(103.0))
+    assert held.device.states.unknown == pytest.approx(3.0)
+    start = baseline(reading(100.0, processes={}), owners_of([], BY_PID))
+    assert look(start, reading(103.0, processes={})).device.states.free == pytest.approx(3.0)
+
+
+def test_busy_seconds_takes_parts_of_pieces() -> None:
+    pieces = [Piece(1.0, 1.0), Piece(2.0, 0.5), Piece(3.0, 0.0)]
+    assert busy_seconds(pieces, 0.5, 1.5) == pytest.approx(0.75)
+    assert busy_seconds(pieces, 2.5, 9.0) == 0
+
+
+@dataclass
+class Event:
+    """What happens next: a reading after a while, or none."""
+
+    after: float
+    pieces: list[tuple[float, float]]
+    pids: set[int]
+    sm_use: dict[int, float]
+    missed: bool
+    joules: float
+
+
+EVENTS = st.lists(
+    st.builds(
+        Event,
+        after=st.floats(0.05, 14.0),
+        pieces=st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0)), max_size=8),
+        pids=st.sets(st.sampled_from([1, 2, 3, 99])),
+        sm_use=st.dictionaries(st.sampled_from([1, 2, 3, 99, 98]), st.floats(0, 100)),
+        missed=st.booleans(),
+        joules=st.floats(0, 1000),
+    ),
+    max_size=25,
+)
+
+
+def play(events: list[Event]) -> tuple[Mark, DeviceUse, dict[Owner, Use]]:
+    """The totals after a history, each increment checked on its own."""
+    mark, device, charges = START, DeviceUse(), dict[Owner, Use]()
+    now, energy = 100.0, 300.0 * 100
+    for event in events:
+        now += event.after
+        energy += event.joules
+        if event.missed:
+            outcome = miss(mark, now)
+        else:
+            span = now - mark.until
+            pieces = sorted((mark.until + part * span, ratio) for part, ratio in event.pieces if part > 0)
+            outcome = look(
+                mark,
+                reading(
+                    now, *pieces, processes=dict.fromkeys(event.pids, 1), sm_use=event.sm_use, energy_joules=energy
+                ),
+            )
+        check(outcome, elapsed=outcome.mark.until - mark.until)
+        mark, device = outcome.mark, device.plus(outcome.device)
+        for owner, use in outcome.charges.items():
+            charges[owner] = charges.get(owner, Use()).plus(use)
+    return mark, device, charges
+
+
+def check(outcome: Outcome, *, elapsed: float) -> None:
+    """The laws on one increment."""
+    device, charges = outcome.device, outcome.charges.values()
+    assert elapsed >= 0
+    assert sum(device.states) == pytest.approx(elapsed, abs=1e-6)
+    assert sum(use.held for use in charges) == pytest.approx(device.states.active + device.states.idle, abs=1e-6)
+    assert sum(use.busy for use in charges) + device.unattributed_busy == pytest.approx(device.busy, abs=1e-6)
+    assert sum(use.joules for use in charges) + device.unattributed_joules == pytest.approx(device.joules, abs=1e-3)
+    for value in [*device[:4], *device.states, *(part for use in charges for part in use)]:
+        assert value >= -1e-9
+    assert device.busy <= elapsed + 1e-6
+
+
+@given(EVENTS)
+@settings(max_examples=300)
+def test_the_laws_hold_over_any_history(events: list[Event]) -> None:
+    mark, device, charges = play(events)
+    assert sum(device.states) == pytest.approx(mark.until - 100.0, abs=1e-4)
+    assert sum(use.held for use in charges.values()) == pytest.approx(
+        device.states.active + device.states.idle, abs=1e-4
+    )
+
+
+@given(EVENTS)
+def test_energy_is_complete_whatever_was_missed(events: list[Event]) -> None:
+    last = Event(0.5, [(1.0, 0.0)], {1}, {}, False, 0.0)
+    _, device, _ = play([*events, last])
+    assert device.joules == pytest.approx(sum(event.joules for event in events), abs=1e-3)

@@ -1,0 +1,83 @@
+"""`/metrics`: the whole output against a golden file, linted by promtool, and whatever a user can put in a label."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from examples import ANN, snapshot
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from rig import parse, total
+
+from gpuwatch.attribute.text import clean
+from gpuwatch.export.exposition import render
+from gpuwatch.model import Owner, Snapshot
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize(("name", "open_metrics"), [("metrics.prom", False), ("metrics.openmetrics", True)])
+def test_the_exposition_is_the_golden_one(name: str, open_metrics: bool) -> None:
+    """After a change that is meant: `GOLDEN=write make test`, and read the difference."""
+    body, _ = render(snapshot(), open_metrics=open_metrics)
+    if os.environ.get("GOLDEN") == "write":
+        (GOLDEN / name).write_bytes(body)
+    assert body.decode() == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+def test_promtool_finds_nothing_wrong() -> None:
+    if shutil.which("promtool") is None:
+        if "CI" in os.environ:
+            pytest.fail("promtool is missing: `apt-get install prometheus`")
+        pytest.skip("promtool is not installed")
+    lint = subprocess.run(
+        ["promtool", "check", "metrics"], input=(GOLDEN / "metrics.prom").read_bytes(), capture_output=True, check=False
+    )
+    assert (lint.returncode, lint.stdout + lint.stderr) == (0, b"")
+
+
+def test_openmetrics_can_be_parsed() -> None:
+    body, content_type = render(snapshot(), open_metrics=True)
+    families = {family.name: family for family in parse_openmetrics(body.decode())}  # type: ignore[no-untyped-call]
+    assert content_type.startswith("application/openmetrics-text")
+    assert families["gpuwatch_run_gpu_held_seconds"].type == "counter"
+
+
+def test_what_is_not_supported_is_absent() -> None:
+    plain = snapshot()
+    device = plain.devices[0]
+    assert device.reading is not None
+    poor = replace(device, reading=replace(device.reading, power_watts=None, temperature_celsius=None))
+    exposition = parse(render(replace(plain, devices=(poor,), host=None), open_metrics=False)[0].decode())
+    names = {name for name, _ in exposition}
+    assert not names & {"gpuwatch_gpu_power_watts", "gpuwatch_gpu_temperature_celsius", "gpuwatch_host_load1"}
+    assert "gpuwatch_gpu_power_limit_watts" in names
+
+
+def test_every_series_has_its_node() -> None:
+    exposition = parse(render(snapshot(), open_metrics=False)[0].decode())
+    assert all(("node", "n7") in labels for _, labels in exposition)
+
+
+def test_an_ended_run_keeps_its_counters_and_loses_its_gauges() -> None:
+    plain = snapshot()
+    ended = {key: replace(there, holding=False, memory_bytes=None) for key, there in plain.on_gpu.items()}
+    exposition = parse(render(replace(plain, on_gpu=ended), open_metrics=False)[0].decode())
+    assert total(exposition, "gpuwatch_run_gpu_held_seconds_total", run=ANN.run) == 1900.0
+    assert not any(name.startswith("gpuwatch_run_gpu_memory") for name, _ in exposition)
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_no_name_breaks_the_exposition(user: str, run: str) -> None:
+    plain: Snapshot = snapshot()
+    owner = Owner(clean(user), "", clean(run))
+    there = plain.on_gpu["GPU-aaaa", ANN]
+    body, _ = render(replace(plain, on_gpu={("GPU-aaaa", owner): there}), open_metrics=False)
+    exposition = parse(body.decode())
+    assert total(exposition, "gpuwatch_run_gpu_held_seconds_total", user=owner.user, run=owner.run) == 1900.0

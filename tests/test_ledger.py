@@ -1,0 +1,93 @@
+"""The ledger: what is shown, for how long, and that nothing ever falls."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuwatch.account.cpu import CpuMeter
+from gpuwatch.account.device import Outcome
+from gpuwatch.account.ledger import LINGER_SECONDS, ROLL_UP_BIRTH_SECONDS, ROLL_UP_SHOWN_SECONDS, Ledger
+from gpuwatch.model import DeviceUse, Identity, Mark, Owner, Run, RunTotal, States, TreeReading, Use
+
+ANN = Owner("ann", "p", "r1")
+MARK = Mark(1.0, 1.0, frozenset({ANN}), None)
+
+
+def outcome(seconds: float) -> Outcome:
+    use = Use(seconds, seconds / 2, seconds * 100)
+    return Outcome(MARK, DeviceUse(use.busy, use.joules, states=States(active=use.busy, idle=use.busy)), {ANN: use})
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    ledger = Ledger()
+    ledger.enter("GPU-0", outcome(10.0), unix=1000.0)
+    return ledger
+
+
+def test_totals_add_up(ledger: Ledger) -> None:
+    ledger.enter("GPU-0", outcome(5.0), unix=1001.0)
+    ledger.enter("GPU-1", outcome(1.0), unix=1001.0)
+    assert ledger.runs["GPU-0", ANN].use == Use(15.0, 7.5, 1500.0)
+    assert ledger.devices["GPU-0"].busy == 7.5
+    assert ledger.people["ann", "p"].use.held == 16.0
+
+
+def test_a_run_lingers_ten_minutes_and_then_goes(ledger: Ledger) -> None:
+    ledger.settle()
+    ledger.put_away(1000.0 + LINGER_SECONDS)
+    assert ledger.shown() == {ANN}
+    ledger.put_away(1001.0 + LINGER_SECONDS)
+    assert ledger.shown() == set()
+
+
+def test_what_is_not_saved_is_not_put_away(ledger: Ledger) -> None:
+    ledger.put_away(1001.0 + LINGER_SECONDS)
+    assert ledger.shown() == {ANN}
+
+
+def test_a_run_comes_back_at_its_old_value(ledger: Ledger) -> None:
+    ledger.settle()
+    ledger.put_away(9999.0)
+    ledger.restore(ANN, {"GPU-0": RunTotal(Use(10.0, 5.0, 1000.0), 7, 1000.0)}, 3.0)
+    ledger.enter("GPU-0", outcome(1.0), unix=10_000.0)
+    assert ledger.runs["GPU-0", ANN] == RunTotal(Use(11.0, 5.5, 1100.0), 7, 10_000.0)
+    assert ledger.cpu_seconds[ANN] == 3.0
+
+
+def test_restoring_does_not_touch_what_is_here(ledger: Ledger) -> None:
+    ledger.restore(ANN, {"GPU-0": RunTotal(Use(1.0, 1.0, 1.0), 0, 0.0)}, 0.0)
+    assert ledger.runs["GPU-0", ANN].use.held == 10.0
+
+
+def test_a_roll_up_is_born_at_zero_and_goes_after_thirty_days(ledger: Ledger) -> None:
+    assert ledger.people_shown(1000.0) == {("ann", "p"): Use()}
+    grown = ledger.people_shown(1000.0 + ROLL_UP_BIRTH_SECONDS)
+    assert grown == {("ann", "p"): Use(10.0, 5.0, 1000.0)}
+    assert ledger.people_shown(1001.0 + ROLL_UP_SHOWN_SECONDS) == {}
+
+
+def test_changes_are_what_was_not_saved(ledger: Ledger) -> None:
+    ledger.enter_memory(("GPU-0", ANN), 5)
+    ledger.enter_cpu(ANN, 2.0)
+    ledger.describe(ANN, Run(ANN, Identity(1, 1), 0.0, "adhoc"))
+    changes = ledger.changes()
+    assert changes.runs == {("GPU-0", ANN): RunTotal(Use(10.0, 5.0, 1000.0), 5, 1000.0)}
+    assert changes.cpu_seconds == {ANN: 2.0}
+    ledger.settle()
+    assert not ledger.changes().runs
+    assert not ledger.changes().details
+
+
+def test_memory_peaks_never_fall(ledger: Ledger) -> None:
+    for size in (5, 9, 7):
+        ledger.enter_memory(("GPU-0", ANN), size)
+    assert ledger.runs["GPU-0", ANN].memory_peak_bytes == 9
+
+
+def test_cpu_begins_with_a_baseline_and_never_falls() -> None:
+    meter, root = CpuMeter(), Identity(1, 1)
+    steps = [meter.advance({root: TreeReading(seconds, 0)}).get(root) for seconds in (100.0, 103.0, 90.0, 91.0)]
+    assert steps == [None, 3.0, 0.0, 1.0]
+    meter.advance({})
+    assert meter.advance({root: TreeReading(500.0, 0)}) == {}

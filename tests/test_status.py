@@ -1,0 +1,98 @@
+"""`/api/v1/status`, `gpuwatch status`, and the other faces of the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+from examples import ANN, snapshot
+
+from gpuwatch import __version__
+from gpuwatch.agent.settings import Settings
+from gpuwatch.cli import command
+from gpuwatch.cli.status import table
+from gpuwatch.errors import UsageError
+from gpuwatch.export.server import parse_address
+from gpuwatch.export.status import status_document
+
+ROOT = Path(__file__).parent.parent
+SCHEMA = json.loads((ROOT / "docs" / "status.schema.json").read_text(encoding="utf-8"))
+
+
+def test_the_document_is_as_its_schema_says() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    for example in (snapshot(), replace(snapshot(), devices=(), on_gpu={}, runs={}, people={}, host=None, driver="")):
+        jsonschema.validate(json.loads(json.dumps(status_document(example))), SCHEMA)
+
+
+def test_the_document_says_who_is_where() -> None:
+    document = status_document(snapshot())
+    (run, *_) = document["gpus"][0]["runs"]
+    assert (run["user"], run["run"], run["holding"]) == ("ann", ANN.run, True)
+    assert document["gpus"][1]["problem"] == "GPU is lost"
+
+
+def test_the_table_has_a_line_per_gpu_and_holder() -> None:
+    lines = table(status_document(snapshot())).splitlines()
+    assert lines[0] == "n7"
+    assert re.search(r"0  NVIDIA H100 80GB HBM3 .*75%  ann  adhoc:train.py", lines[1])
+    assert re.search(r"1  NVIDIA H100 80GB HBM3 .*\?  GPU is lost", lines[2])
+    assert len(lines) == 3
+
+
+def test_the_table_says_why_there_are_no_gpus() -> None:
+    document = status_document(replace(snapshot(), devices=(), on_gpu={}), agent=False)
+    document["sensors"]["gpu"]["problem"] = "no NVIDIA driver is installed here"
+    assert table(document).splitlines() == ["n7  (no agent: no history)", "no NVIDIA driver is installed here"]
+
+
+def test_the_version_is_the_packages() -> None:
+    assert CliRunner().invoke(command, ["--version"]).output == f"gpuwatch, version {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "parsed"), [("127.0.0.1:9469", ("127.0.0.1", 9469)), ("[::1]:80", ("::1", 80)), ("n7:0", ("n7", 0))]
+)
+def test_addresses(address: str, parsed: tuple[str, int]) -> None:
+    assert parse_address(address) == parsed
+
+
+@pytest.mark.parametrize("address", ["9469", ":9469", "host:", "host:http", "host:70000"])
+def test_a_wrong_address_is_told_what_is_right(address: str) -> None:
+    with pytest.raises(UsageError, match=r"is not HOST:PORT, like 127\.0\.0\.1:9469"):
+        parse_address(address)
+
+
+@pytest.mark.parametrize("interval", [0.0, 60.0, float("nan")])
+def test_a_wrong_interval_is_told_what_is_right(interval: float) -> None:
+    with pytest.raises(UsageError, match=r"--interval .* outside of 0.1 to 5 seconds"):
+        Settings(interval=interval)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[account]\nshort_seconds = 1\n", r"unknown key 'account\.short_seconds'; there is: account\.people"),
+        ("[acount]\nx = 1\n", "unknown key 'acount'"),
+        ("[account]\nshort_run_seconds = 'soon'\n", r"account\.short_run_seconds is 'soon', and must be a number"),
+        ("[account]\nrun_series = -1\n", r"account\.run_series is -1, and must be a number of 0 or more"),
+        ("account\n", "is no valid TOML"),
+    ],
+)
+def test_a_wrong_configuration_is_told_what_is_right(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        Settings.of(config=path, listen=None, node=None, state_directory=None, interval=None)
+
+
+def test_the_configuration_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("[account]\nshort_run_seconds = 5\npeople = 7\n")
+    settings = Settings.of(config=path, listen="n7:1", node="n7", state_directory=tmp_path, interval=2.0)
+    assert (settings.bounds.short_run_seconds, settings.bounds.people, settings.bounds.run_series) == (5, 7, 200)
