@@ -12,7 +12,7 @@ from standin.driver import StandIn
 from standin.trace import Trace, random_trace
 
 from gpuwatch.account.ledger import ROLL_UP_BIRTH_SECONDS
-from gpuwatch.agent.cycle import Cycle, Moment
+from gpuwatch.agent.cycle import GLANCE_SECONDS, Cycle, Moment
 from gpuwatch.agent.settings import Settings
 from gpuwatch.attribute.fold import Bounds
 from gpuwatch.model import Snapshot, Use
@@ -54,7 +54,12 @@ class Node:
             snapshot = self.cycle.run(self.now)
             if self.time >= until:
                 return snapshot
-            self.time = min(until, self.time + interval)
+            due = min(until, self.time + interval)
+            while self.time < due - GLANCE_SECONDS:
+                self.time += GLANCE_SECONDS
+                self.driver.freeze(self.time)
+                self.cycle.glance()
+            self.time = due
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +109,8 @@ def test_devices_and_owners_get_what_the_trace_says(driver: StandIn, pids: list[
 
 def check_owners(trace: Trace, gpu: int, uses: dict[int, Use], cuts: list[float], interval: float) -> None:
     truth = trace.split(gpu, sorted(set(cuts)))
-    # The driver rounds each use to a percent of the interval: sigma is 0.29 % of it each time.
-    rounding = 4 * 0.0029 * interval * (SECONDS / interval) ** 0.5
+    # The driver rounds each use to a percent of the time between two looks: sigma is 0.29 % of it each time.
+    rounding = 4 * 0.0029 * (GLANCE_SECONDS * SECONDS) ** 0.5
     for slot, share in truth.items():
         assert uses[slot].busy == pytest.approx(share.busy, rel=0.005, abs=rounding)
         held = [hold for hold in trace.holds if (hold.gpu, hold.slot) == (gpu, slot)]

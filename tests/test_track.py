@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuwatch.sense.nvml import ProcessSample, Sample
-from gpuwatch.sense.track import DriverClock, newest_plausible, sm_use, track
+from gpuwatch.sense.track import DriverClock, newest_plausible, process_use, track
 
 UNIX, BOOT = 1_800_000_000.0, 5_000.0
 CLOCK = DriverClock(None, unix=UNIX, boottime=BOOT)
@@ -49,10 +49,16 @@ def test_no_ring_content_breaks_the_track(entries: list[tuple[int, int]]) -> Non
 
 def test_process_use_by_pid_without_garbage() -> None:
     entries = [
-        ProcessSample(11, us(5001.0), 60), ProcessSample(12, us(5001.0), 37100), ProcessSample(0, us(5001.0), 30),
-        ProcessSample(13, 0, 20), ProcessSample(14, us(9999.0), 20),
+        ProcessSample(11, us(5002.0), 60), ProcessSample(12, us(5002.0), 37100), ProcessSample(0, us(5002.0), 30),
+        ProcessSample(13, 0, 20), ProcessSample(14, us(9999.0), 20), ProcessSample(15, us(5002.0), 0),
     ]  # fmt: skip
-    assert sm_use(entries, CLOCK, since=5000.0, now=5001.0) == {11: 60.0}
+    use = process_use(entries, CLOCK, since_us=us(5000.0), now=5002.1)
+    assert use.by_pid == {11: 120.0, 15: 0.0}
+    assert use.until_us == us(5002.0)
+
+
+def test_nothing_newer_is_no_use() -> None:
+    assert process_use([], CLOCK, since_us=us(5000.0), now=5002.0) == ({}, us(5000.0))
 
 
 def test_the_clock_follows_a_wall_clock_that_was_set() -> None:

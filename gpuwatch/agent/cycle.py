@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 HOST_SECONDS = 5.0
 TREE_SECONDS = 15.0
 """How often the machine, and the process trees of runs, are read: they cost more and change less."""
+GLANCE_SECONDS = 0.5
+"""How often the use of processes on shared GPUs is read: the driver rounds it to a percent of the time in between."""
 _MISSED_SECONDS = 7 * DAY
 """For how long a GPU that was here and is not any more counts as unknown rather than as taken out."""
 
@@ -92,6 +94,10 @@ class Cycle:
         )
         return snapshot_of(self._settings.node, self._settings.interval, self.ledger, seen, unix=now.unix)
 
+    def glance(self) -> None:
+        """Between two cycles: note the use of the processes on GPUs that several owners share."""
+        self._fleet.glance(uuid for uuid, mark in self.ledger.marks.items() if mark.owners and len(mark.owners) > 1)
+
     def close(self) -> None:
         """Let go of the driver and of the processes."""
         self._attribution.close()
@@ -116,8 +122,6 @@ class Cycle:
         marks = self.ledger.marks
         since = {uuid: mark.until for uuid, mark in marks.items()}
         readings = self._sensors.run("gpu", lambda: self._fleet.read(since, now=now.boottime), unix=now.unix) or {}
-        if self._fleet.problem:
-            self._sensors.fail("gpu", self._fleet.problem)
         self._infos.update(self._fleet.infos)
         before = self._attributed
         self._attributed = self._attribution.attribute(readings.values(), self.ledger, unix=now.unix)

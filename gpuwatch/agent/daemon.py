@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 
 from gpuwatch.account.ledger import LINGER_SECONDS
-from gpuwatch.agent.cycle import Cycle, Moment
+from gpuwatch.agent.cycle import GLANCE_SECONDS, Cycle, Moment
 from gpuwatch.agent.settings import Settings
 from gpuwatch.errors import DiskRefused
 from gpuwatch.export.pages import Pages
@@ -66,7 +66,8 @@ class Agent:
 
     def _serve(self, listener: socket.socket, store: Store | None) -> None:
         host, port = listener.getsockname()[:2]
-        log.info("metrics: http://%s/metrics", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        log.info("look at http://%s/ and have Prometheus scrape http://%s/metrics", at, at)
         asyncio.run(self._serve_until_stopped(listener.dup(), store))
 
     async def _serve_until_stopped(self, listener: socket.socket, store: Store | None) -> None:
@@ -93,21 +94,34 @@ class Agent:
             end()
 
     def _sample_until_stopped(self, store: Store | None) -> None:
-        interval = self._settings.interval
-        now = Moment(read_boottime(), read_unix())
+        now = read_moment()
         cycle = Cycle(self._settings, store, load(store, now), now)
         due = now.boottime
         try:
-            while not self._stop.wait(max(0.0, due - read_boottime())):
-                now = Moment(read_boottime(), read_unix())
+            while self._wait(due, cycle):
+                now = read_moment()
                 self._snapshot = cycle.run(now)
-                due = max(due + interval, now.boottime)
+                due = max(due + self._settings.interval, now.boottime)
                 if cycle.needs_fresh_process and _may_be_fresh(now.boottime):
                     self._fresh_process = True
                     return
-            cycle.run(Moment(read_boottime(), read_unix()))
+            cycle.run(read_moment())
         finally:
             cycle.close()
+
+    def _wait(self, due: float, cycle: Cycle) -> bool:
+        """Wait for the next cycle; False where the agent is told to stop."""
+        while (left := due - read_boottime()) > 0:
+            if self._stop.wait(min(left, GLANCE_SECONDS)):
+                return False
+            if left > GLANCE_SECONDS:
+                cycle.glance()
+        return not self._stop.is_set()
+
+
+def read_moment() -> Moment:
+    """Now, on both clocks."""
+    return Moment(read_boottime(), read_unix())
 
 
 def load(store: Store | None, now: Moment) -> Saved:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 
+from gpuwatch.errors import GpuwatchError
 from gpuwatch.model import SensorState
 
 log = logging.getLogger(__name__)
@@ -19,27 +19,22 @@ class Sensors:
 
     def __init__(self) -> None:
         self.states: dict[str, SensorState] = {}
-        self._problems: dict[str, str] = {}
 
     def run(self, name: str, read: Callable[[], R], *, unix: float) -> R | None:
         """What `read` returns; None where it fails, which is noted and costs no other sensor."""
         began = time.perf_counter()
+        result, problem = None, ""
         try:
             result = read()
+        except GpuwatchError as error:
+            problem = str(error)
         except Exception as error:  # noqa: BLE001  isolation: one sensor that breaks costs no other
-            self.states[name] = SensorState(False, time.perf_counter() - began, self._last_success(name))
-            self.fail(name, f"{type(error).__name__}: {error}")
-            return None
-        self.states[name] = SensorState(True, time.perf_counter() - began, unix)
-        return result
-
-    def fail(self, name: str, problem: str) -> None:
-        """The sensor ran, and yet did not see what it is there to see."""
-        if self._problems.get(name) != problem:
+            problem = f"{type(error).__name__}: {error}"
+        last = self.states.get(name, SensorState(False, 0.0, 0.0))
+        if problem and problem != last.problem:
             log.warning("sensor %s: %s", name, problem)
-            self._problems[name] = problem
-        self.states[name] = replace(self.states[name], up=False, problem=problem)
-
-    def _last_success(self, name: str) -> float:
-        last = self.states.get(name)
-        return last.success_unix if last else 0.0
+        elif last.problem and not problem:
+            log.info("sensor %s works again", name)
+        success = last.success_unix if problem else unix
+        self.states[name] = SensorState(not problem, time.perf_counter() - began, success, problem)
+        return result

@@ -22,5 +22,6 @@ def agent(
     from gpuwatch.agent.settings import Settings  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     settings = Settings.of(config=config, listen=listen, node=node, state_directory=state_dir, interval=interval)
     Agent(settings).run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from typing import Any
 from urllib.error import URLError
@@ -21,6 +22,7 @@ _LOOK_SECONDS = 1.0
 @click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:9469", show_default=True, help="The agent's address.")
 def status(as_json: bool, listen: str) -> None:
     """Show who is on which GPU now. Works without an agent too, then without history."""
+    logging.basicConfig(level=logging.CRITICAL)  # what went wrong stands in the document
     document = fetch(listen) or look()
     click.echo(json.dumps(document, indent=2) if as_json else table(document))
 
@@ -41,20 +43,17 @@ def fetch(listen: str) -> dict[str, Any] | None:
 
 def look() -> dict[str, Any]:
     """A single look at the GPUs, a second long, without an agent and without writing anything."""
-    from gpuwatch.agent.cycle import Cycle, Moment  # noqa: PLC0415  the driver is needed only without an agent
-    from gpuwatch.agent.daemon import load  # noqa: PLC0415
+    from gpuwatch.agent.cycle import Cycle  # noqa: PLC0415  the driver is needed only without an agent
+    from gpuwatch.agent.daemon import load, read_moment  # noqa: PLC0415
     from gpuwatch.agent.settings import Settings  # noqa: PLC0415
     from gpuwatch.export.status import status_document  # noqa: PLC0415
-    from gpuwatch.sense.clocks import read_boottime, read_unix  # noqa: PLC0415
 
-    def now() -> Moment:
-        return Moment(read_boottime(), read_unix())
-
-    cycle = Cycle(Settings(), None, load(None, now()), now())
+    now = read_moment()
+    cycle = Cycle(Settings(), None, load(None, now), now)
     try:
-        cycle.run(now())
+        cycle.run(now)
         time.sleep(_LOOK_SECONDS)
-        return status_document(cycle.run(now()), agent=False)
+        return status_document(cycle.run(read_moment()), agent=False)
     finally:
         cycle.close()
 

@@ -5,16 +5,26 @@ from __future__ import annotations
 from gpuwatch.model import GpuReading, Piece
 from gpuwatch.sense.clocks import Clock
 from gpuwatch.sense.nvml import Card
-from gpuwatch.sense.track import LONGEST_PERIOD, DriverClock, newest_plausible, sm_use, track
+from gpuwatch.sense.track import LONGEST_PERIOD, DriverClock, newest_plausible, process_use, track
 
 
 class GpuSensor:
-    """Reads one card. Holds the mapping of its clock, and nothing else between two readings."""
+    """Reads one card. Between two readings it holds the mapping of the driver's clock, and the use it glanced at."""
 
     def __init__(self, card: Card, clock: Clock) -> None:
         self.card = card
         self._clock = clock
         self._driver_clock: DriverClock | None = None
+        self._use: dict[int, float] = {}
+        self._use_until_us = 0
+
+    def glance(self) -> None:
+        """Take note of the processes' use so far.
+
+        The driver rounds it to a percent of the time since the last look: on a shared GPU, more looks are closer to the
+        truth. Raises GpuUnavailable or DriverUnavailable.
+        """
+        self._add_use(self._follow_driver_clock())
 
     def read(self, since: float) -> GpuReading:
         """The card now, and its utilisation since `since` (boot time).
@@ -31,13 +41,14 @@ class GpuSensor:
             self._driver_clock = None  # the ring stands still, or its clock is not what it was taken for
             rate = card.read_rate()
             pieces = () if rate is None else (Piece(now, rate),)
-        samples = card.read_process_samples(since_us)
+        self._use_until_us = max(self._use_until_us, since_us)
+        self._add_use(clock)
         memory = card.read_memory()
-        return GpuReading(
+        reading = GpuReading(
             info=card.info,
             read_at=now,
             pieces=pieces,
-            sm_use=sm_use(samples, clock, since=since, now=now),
+            sm_use=self._use,
             processes=card.read_processes(),
             energy_joules=card.read_energy_joules(),
             power_watts=card.read_power_watts(),
@@ -47,6 +58,16 @@ class GpuSensor:
             temperature_celsius=card.read_temperature_celsius(),
             sm_clock_hertz=card.read_sm_clock_hertz(),
         )
+        self._use = {}
+        return reading
+
+    def _add_use(self, clock: DriverClock) -> None:
+        now = self._clock.boottime()
+        since_us = min(self._use_until_us, clock.to_driver_us(now))  # a clock set back must not hide what comes
+        use = process_use(self.card.read_process_samples(since_us), clock, since_us=since_us, now=now)
+        self._use_until_us = use.until_us
+        for pid, percent_seconds in use.by_pid.items():
+            self._use[pid] = self._use.get(pid, 0.0) + percent_seconds
 
     def _follow_driver_clock(self) -> DriverClock:
         unix, boottime = self._clock.unix(), self._clock.boottime()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from gpuwatch.model import Piece
 from gpuwatch.sense.nvml import ProcessSample, Sample
@@ -22,8 +23,8 @@ class DriverClock:
     """Maps the driver's microsecond stamps onto CLOCK_BOOTTIME.
 
     Drivers stamp with the wall clock. The offset is taken once and kept, so that reading two clocks adds no jitter, and
-    taken anew only when somebody set the wall clock. A driver with a clock of its own, whose newest stamp is not now, is
-    mapped by that stamp; where that turns out wrong its samples fall out of the window, and a new mapping is due.
+    taken anew only when somebody set the wall clock. A driver with a clock of its own, whose newest stamp is not now,
+    is mapped by that stamp; where that turns out wrong its samples fall out of the window, and a new mapping is due.
     """
 
     def __init__(self, newest_us: int | None, *, unix: float, boottime: float) -> None:
@@ -74,11 +75,23 @@ def track(samples: Iterable[Sample], clock: DriverClock, *, since: float, now: f
     return (Piece(pieces[0].end - spacing, mean), *pieces)
 
 
-def sm_use(samples: Iterable[ProcessSample], clock: DriverClock, *, since: float, now: float) -> dict[int, float]:
-    """SM use in percent by pid, garbage left out: impossible percentages, pid 0, stamps outside of the window."""
-    use: dict[int, float] = {}
-    for sample in samples:
-        stamp = clock.to_boottime(sample.driver_us)
-        if sample.pid and 0 < sample.sm_percent <= 100 and since - _AHEAD <= stamp <= now + _AHEAD:
-            use[sample.pid] = use.get(sample.pid, 0.0) + sample.sm_percent
-    return use
+class ProcessUse(NamedTuple):
+    """SM use by pid in percent-seconds, up to the driver's stamp `until_us`."""
+
+    by_pid: dict[int, float]
+    until_us: int
+
+
+def process_use(samples: Iterable[ProcessSample], clock: DriverClock, *, since_us: int, now: float) -> ProcessUse:
+    """What processes used from `since_us` to the newest sample, garbage left out.
+
+    The driver gives each process's mean since then, in whole percent; the time is by the driver's own stamps.
+    Impossible percentages, pid 0 and stamps outside of the window are garbage. A use of 0 % is one that was rounded.
+    """
+    latest_us = clock.to_driver_us(now + _AHEAD)
+    sound = [s for s in samples if s.pid and s.sm_percent <= 100 and since_us < s.driver_us <= latest_us]
+    until_us = max((sample.driver_us for sample in sound), default=since_us)
+    by_pid: dict[int, float] = {}
+    for sample in sound:
+        by_pid[sample.pid] = by_pid.get(sample.pid, 0.0) + sample.sm_percent * (until_us - since_us) / MICROS
+    return ProcessUse(by_pid, until_us)
