@@ -38,11 +38,11 @@ def test_the_document_says_who_is_where() -> None:
 
 
 def test_the_table_has_a_line_per_gpu_and_holder() -> None:
-    lines = table(status_document(snapshot())).splitlines()
-    assert lines[0] == "n7"
-    assert re.search(r"0  NVIDIA H100 80GB HBM3 .*75%  ann  adhoc:train.py", lines[1])
-    assert re.search(r"1  NVIDIA H100 80GB HBM3 .*\?  GPU is lost", lines[2])
-    assert len(lines) == 3
+    title, head, busy, lost = table(status_document(snapshot())).splitlines()
+    assert title == "n7"
+    assert head.split() == ["GPU", "MODEL", "USE", "MEMORY", "USER", "HELD", "BUSY", "RUN"]
+    assert re.fullmatch(r"0 +NVIDIA H100 80GB HBM3 +75% +38 of 80 GiB +ann +31 min +95% +adhoc:train\S+", busy)
+    assert re.fullmatch(r"1 +NVIDIA H100 80GB HBM3 +\? +\? +- +GPU is lost", lost)
 
 
 def test_the_table_says_why_there_are_no_gpus() -> None:

@@ -15,6 +15,7 @@ from gpuwatch.errors import GpuwatchError
 
 _TIMEOUT_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
+_GIB = 2**30
 
 
 @click.command()
@@ -59,14 +60,37 @@ def look() -> dict[str, Any]:
 
 
 def table(document: dict[str, Any]) -> str:
-    """The document for a terminal: a line per GPU and holder."""
-    lines = [f"{document['node']}" + ("" if document["agent"] else "  (no agent: no history)")]
+    """The document for a terminal: a line per GPU and holder, with what the holder's run has held and used so far."""
+    title = document["node"] + ("" if document["agent"] else "  (no agent: no history)")
     if not document["gpus"]:
-        lines.append(document["sensors"]["gpu"]["problem"] or "no GPUs")
+        return f"{title}\n{document['sensors']['gpu']['problem'] or 'no GPUs'}"
+    rows = [("GPU", "MODEL", "USE", "MEMORY", "USER", "HELD", "BUSY", "RUN")]
     for gpu in document["gpus"]:
-        holders = [run for run in gpu["runs"] if run["holding"]]
-        use = "  ?" if gpu["utilization_ratio"] is None else f"{gpu['utilization_ratio']:4.0%}"
-        head = f"{gpu['gpu']:>3}  {gpu['model'][:28]:<28}  {use}"
-        whose = [f"{run['user']}  {run['run']}" for run in holders] or [gpu["problem"] or "free"]
-        lines += [f"{head if position == 0 else ' ' * len(head)}  {text}" for position, text in enumerate(whose)]
-    return "\n".join(lines)
+        what = (str(gpu["gpu"]), gpu["model"], _percent(gpu["utilization_ratio"]), _memory(gpu))
+        holders = [_holder(run) for run in gpu["runs"] if run["holding"]]
+        nobody = ("-", "", "", "free" if gpu["up"] else gpu["problem"])
+        rows += [(*what, *whose) for whose in holders or [nobody]]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join([title, *lines])
+
+
+def _holder(run: dict[str, Any]) -> tuple[str, str, str, str]:
+    held, busy = run["held_seconds"], run["busy_seconds"]
+    return run["user"], _duration(held), _percent(busy / held if held else None), run["run"]
+
+
+def _memory(gpu: dict[str, Any]) -> str:
+    used, capacity = gpu["memory_used_bytes"], gpu["memory_total_bytes"]
+    return "?" if used is None or capacity is None else f"{used / _GIB:.0f} of {capacity / _GIB:.0f} GiB"
+
+
+def _percent(ratio: float | None) -> str:
+    return "?" if ratio is None else f"{ratio:.0%}"
+
+
+def _duration(seconds: float) -> str:
+    minutes = int(seconds // 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
