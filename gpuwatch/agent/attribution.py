@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from gpuwatch.account.ledger import Ledger
 from gpuwatch.attribute.fold import Bounds, Folder
+from gpuwatch.attribute.person import read_user_name
 from gpuwatch.attribute.resolver import Resolver
 from gpuwatch.model import GpuReading, Identity, Lineage, Owner, Run
 from gpuwatch.sense.census import Census
 from gpuwatch.sense.lane import Lane
-from gpuwatch.sense.process import read_lineage
+from gpuwatch.sense.process import TICKS_PER_SECOND, read_lineage
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,11 @@ class Attributed(NamedTuple):
 class Attribution:
     """Who is on the GPUs. Each process is read and judged once; all of it is cheap while nothing changes."""
 
-    def __init__(self, resolver: Resolver, bounds: Bounds) -> None:
-        self._resolver = resolver
+    def __init__(self, *, node: str, boot_unix: float, bounds: Bounds) -> None:
+        self._users: dict[int, str] = {}
+        self._resolver = Resolver(
+            node=node, boot_unix=boot_unix, ticks_per_second=TICKS_PER_SECOND, read_user=self._users.__getitem__
+        )
         self._folder = Folder(bounds)
         self._lane: Lane[int, Lineage | None] = Lane("gpuwatch-process")
         self._census = Census(self._read_lineages)
@@ -64,9 +68,16 @@ class Attribution:
         self._lane.close()
 
     def _read_lineages(self, pids: Iterable[int]) -> Mapping[int, Lineage | None]:
-        calls: dict[int, Callable[[], Lineage | None]] = {pid: partial(read_lineage, pid) for pid in pids}
+        calls: dict[int, Callable[[], Lineage | None]] = {pid: partial(self._meet, pid) for pid in pids}
         results = self._lane.run(calls, patience=_PATIENCE)
         for pid, result in results.items():
             if isinstance(result, Exception):
                 log.debug("process %d cannot be read now: %s", pid, result)
         return {pid: result for pid, result in results.items() if not isinstance(result, Exception)}
+
+    def _meet(self, pid: int) -> Lineage | None:
+        """Read a process and learn its user's name: the name service can hang as well as the kernel."""
+        lineage = read_lineage(pid)
+        if lineage is not None and lineage.process.uid not in self._users:
+            self._users[lineage.process.uid] = read_user_name(lineage.process.uid)
+        return lineage

@@ -14,12 +14,11 @@ from gpuwatch.agent.fleet import Fleet
 from gpuwatch.agent.publish import Now, snapshot_of
 from gpuwatch.agent.sensors import Sensors
 from gpuwatch.agent.settings import Settings
-from gpuwatch.attribute.resolver import Resolver
 from gpuwatch.errors import DiskRefused
 from gpuwatch.model import DeviceUse, GpuInfo, GpuReading, HostReading, Mark, Owner, Snapshot
 from gpuwatch.sense.clocks import SYSTEM_CLOCK, Clock
 from gpuwatch.sense.host import read_host
-from gpuwatch.sense.process import TICKS_PER_SECOND, read_tree
+from gpuwatch.sense.process import read_tree
 from gpuwatch.state.store import Saved, Store
 from gpuwatch.units import DAY
 
@@ -50,8 +49,7 @@ class Cycle:
         self._settings = settings
         self._store = store
         self._fleet = Fleet(patience=min(settings.interval, 1.0), clock=clock)
-        resolver = Resolver(node=settings.node, boot_unix=saved.boot_unix, ticks_per_second=TICKS_PER_SECOND)
-        self._attribution = Attribution(resolver, settings.bounds)
+        self._attribution = Attribution(node=settings.node, boot_unix=saved.boot_unix, bounds=settings.bounds)
         self._sensors = Sensors()
         self._cpu = CpuMeter()
         self._attributed = Attributed({}, {}, {})

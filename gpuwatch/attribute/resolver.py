@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gpuwatch.attribute import adhoc
-from gpuwatch.attribute.person import read_user_name
 from gpuwatch.model import Identity, Lineage, Owner, Process, Run
 
 
@@ -54,7 +53,7 @@ class Resolver:
         node: str,
         boot_unix: float,
         ticks_per_second: int,
-        read_user: Callable[[int], str] = read_user_name,
+        read_user: Callable[[int], str],
         rules: tuple[Rule, ...] = RULES,
     ) -> None:
         self._node = node
