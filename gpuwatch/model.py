@@ -193,11 +193,12 @@ class Mark(NamedTuple):
 
 
 class RollUp(NamedTuple):
-    """The record for people: a user and project's use of this node in all, and when it began and last grew."""
+    """The record for people: a user and project's use of this node in all, and when it last grew."""
 
     use: Use
-    born_unix: float
     used_unix: float
+    zero_until_unix: float = 0.0
+    """It is new, and shows 0 until then; 0 once it shows its use, whatever the wall clock does after."""
 
 
 class RunTotal(NamedTuple):

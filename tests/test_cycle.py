@@ -16,8 +16,10 @@ from gpuwatch.agent.cycle import GLANCE_SECONDS, Cycle, Moment
 from gpuwatch.agent.settings import Settings
 from gpuwatch.attribute.fold import Bounds
 from gpuwatch.model import Snapshot, Use
+from gpuwatch.sense import nvml
 from gpuwatch.sense.clocks import Clock
 from gpuwatch.state.store import Saved, Store
+from gpuwatch.units import DAY
 
 BOOT = 50_000.0
 SECONDS, SLOTS = 60.0, 24
@@ -174,3 +176,20 @@ def test_the_first_minute_is_short_and_the_roll_up_has_it_all(play: Play, pids: 
     young = Node(driver, short_run_seconds=1e9)
     young.time = 0.0
     assert set(young.run(ROLL_UP_BIRTH_SECONDS - 5, 5.0).people.values()) == {Use()}
+
+
+def test_a_gpu_taken_out_long_ago_is_not_shown_and_keeps_its_totals(
+    play: Play, pids: list[int], tmp_path: Path
+) -> None:
+    driver = started(play(random_trace(SEED, seconds=20, slots=SLOTS)), pids)
+    store = Store(tmp_path / "state", unix=driver.epoch_us / 1e6)
+    taken_out = Node(driver, store).run(10.0, 1.0).devices[0]
+    other = started(play(random_trace(SEED + 1, seconds=20, slots=SLOTS)), pids)
+    other.epoch_us = driver.epoch_us + round(8 * DAY * 1e6)
+    nvml.close_driver()
+    later = Node(other, store)
+    snapshot = later.run(5.0, 1.0)
+    assert taken_out.info.uuid not in {device.info.uuid for device in snapshot.devices}
+    saved = store.load(unix=later.now.unix, boot_id="b", boot_unix=0.0, run_seconds=600)
+    assert saved.devices[taken_out.info.uuid].use.busy == taken_out.use.busy
+    store.close()

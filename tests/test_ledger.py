@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gpuwatch.account.cpu import CpuMeter
+from gpuwatch.account.cpu import CpuMeter, never_falling
 from gpuwatch.account.device import Outcome
 from gpuwatch.account.ledger import LINGER_SECONDS, ROLL_UP_BIRTH_SECONDS, ROLL_UP_SHOWN_SECONDS, Ledger
-from gpuwatch.model import DeviceUse, Identity, Mark, Owner, Run, RunTotal, States, TreeReading, Use
+from gpuwatch.model import DeviceUse, HostReading, Identity, Mark, Owner, Run, RunTotal, States, TreeReading, Use
 
 ANN = Owner("ann", "p", "r1")
 MARK = Mark(1.0, 1.0, frozenset({ANN}), None)
@@ -61,10 +61,18 @@ def test_restoring_does_not_touch_what_is_here(ledger: Ledger) -> None:
 
 
 def test_a_roll_up_is_born_at_zero_and_goes_after_thirty_days(ledger: Ledger) -> None:
-    assert ledger.people_shown(1000.0) == {("ann", "p"): Use()}
-    grown = ledger.people_shown(1000.0 + ROLL_UP_BIRTH_SECONDS)
-    assert grown == {("ann", "p"): Use(10.0, 5.0, 1000.0)}
+    ledger.ripen(1059.0)
+    assert ledger.people_shown(1059.0) == {("ann", "p"): Use()}
+    ledger.ripen(1000.0 + ROLL_UP_BIRTH_SECONDS)
+    assert ledger.people_shown(1060.0) == {("ann", "p"): Use(10.0, 5.0, 1000.0)}
     assert ledger.people_shown(1001.0 + ROLL_UP_SHOWN_SECONDS) == {}
+
+
+@pytest.mark.parametrize("first", [1061.0, 500.0], ids=["after its minute", "a clock set back"])
+def test_a_roll_up_never_falls_when_the_clock_is_set_back(ledger: Ledger, first: float) -> None:
+    ledger.ripen(first)
+    ledger.ripen(900.0)
+    assert ledger.people_shown(900.0)["ann", "p"].held == 10.0
 
 
 def test_changes_are_what_was_not_saved(ledger: Ledger) -> None:
@@ -83,6 +91,13 @@ def test_memory_peaks_never_fall(ledger: Ledger) -> None:
     for size in (5, 9, 7):
         ledger.enter_memory(("GPU-0", ANN), size)
     assert ledger.runs["GPU-0", ANN].memory_peak_bytes == 9
+
+
+def test_a_mode_of_the_machine_never_falls() -> None:
+    before = HostReading({"user": 5.0, "iowait": 7.0}, 1, 2, 0.5)
+    now = never_falling(before, HostReading({"user": 6.0, "iowait": 6.5}, 3, 4, 0.7))
+    assert now == HostReading({"user": 6.0, "iowait": 7.0}, 3, 4, 0.7)
+    assert never_falling(before, None) is None
 
 
 def test_cpu_begins_with_a_baseline_and_never_falls() -> None:

@@ -1,10 +1,11 @@
-"""CPU seconds of runs, from one reading of their process trees to the next. Pure."""
+"""CPU seconds, from one reading to the next: of runs' process trees, and of the machine. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from gpuwatch.model import Identity, TreeReading
+from gpuwatch.model import HostReading, Identity, TreeReading
 
 
 class CpuMeter:
@@ -24,3 +25,11 @@ class CpuMeter:
         }
         self._last = {root: tree.cpu_seconds for root, tree in trees.items()}
         return steps
+
+
+def never_falling(before: HostReading | None, now: HostReading | None) -> HostReading | None:
+    """The reading with each mode's CPU seconds no lower than before: Linux lets `iowait` fall, a counter must not."""
+    if before is None or now is None:
+        return now
+    seconds = {mode: max(value, before.cpu_seconds.get(mode, 0.0)) for mode, value in now.cpu_seconds.items()}
+    return replace(now, cpu_seconds=seconds)

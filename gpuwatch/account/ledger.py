@@ -85,10 +85,17 @@ class Ledger:
         """Owners that have a run series now."""
         return {owner for _, owner in self.runs}
 
+    def ripen(self, unix: float) -> None:
+        """Let roll-ups show their use from now on whose first minute is over."""
+        for person, roll_up in self.people.items():
+            if roll_up.zero_until_unix and not unix < roll_up.zero_until_unix <= unix + ROLL_UP_BIRTH_SECONDS:
+                self.people[person] = roll_up._replace(zero_until_unix=0.0)
+                self._changed_people.add(person)
+
     def people_shown(self, unix: float) -> dict[Person, Use]:
         """The roll-up as published at `unix`: 0 in its first minute, gone 30 days after its last use."""
         return {
-            person: roll_up.use if unix - roll_up.born_unix >= ROLL_UP_BIRTH_SECONDS else Use()
+            person: Use() if roll_up.zero_until_unix else roll_up.use
             for person, roll_up in self.people.items()
             if unix - roll_up.used_unix <= ROLL_UP_SHOWN_SECONDS
         }
@@ -111,10 +118,8 @@ class Ledger:
         self._changed_owners.clear()
 
     def _enter_person(self, person: Person, use: Use, unix: float) -> None:
-        roll_up = self.people.get(person)
-        if roll_up is None:
-            roll_up = RollUp(Use(), unix, unix)
-        self.people[person] = RollUp(roll_up.use.plus(use), roll_up.born_unix, unix)
+        roll_up = self.people.get(person) or RollUp(Use(), unix, unix + ROLL_UP_BIRTH_SECONDS)
+        self.people[person] = roll_up._replace(use=roll_up.use.plus(use), used_unix=unix)
         self._changed_people.add(person)
 
 

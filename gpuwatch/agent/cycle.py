@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gpuwatch.account.cpu import CpuMeter
+from gpuwatch.account.cpu import CpuMeter, never_falling
 from gpuwatch.account.device import Holders, Outcome, baseline, miss, observe, owners_of
 from gpuwatch.account.ledger import Ledger
 from gpuwatch.agent.attribution import Attributed, Attribution
@@ -15,7 +15,7 @@ from gpuwatch.agent.publish import Now, snapshot_of
 from gpuwatch.agent.sensors import Sensors
 from gpuwatch.agent.settings import Settings
 from gpuwatch.errors import DiskRefused
-from gpuwatch.model import DeviceUse, GpuInfo, GpuReading, HostReading, Mark, Owner, Snapshot
+from gpuwatch.model import DeviceUse, GpuInfo, GpuReading, HostReading, Mark, OnDevice, Owner, Snapshot
 from gpuwatch.sense.clocks import SYSTEM_CLOCK, Clock
 from gpuwatch.sense.host import read_host
 from gpuwatch.sense.process import read_tree
@@ -72,18 +72,25 @@ class Cycle:
         readings = self._sense(now)
         if now.boottime >= self._host_due:
             self._host_due = now.boottime + HOST_SECONDS
-            self._host = self._sensors.run("host", read_host, unix=now.unix)
+            self._host = never_falling(self._host, self._sensors.run("host", read_host, unix=now.unix))
         if now.boottime >= self._trees_due:
             self._trees_due = now.boottime + TREE_SECONDS
             self._sensors.run("runs", self._sense_trees, unix=now.unix)
+        memory = memory_by_owner(readings, self._attributed.owners)
+        for key, size in memory.items():
+            self.ledger.enter_memory(key, size or 0)
+        self.ledger.ripen(now.unix)
         self.ledger.put_away(now.unix)
         persisted = self._save(now)
         seen = Now(
             readings=readings,
             infos=self._infos,
-            problems={uuid: self._fleet.problem_of(uuid) for uuid in self.ledger.marks.keys() - readings.keys()},
+            problems={
+                uuid: self._fleet.problem_of(self._infos[uuid]) for uuid in self.ledger.marks.keys() - readings.keys()
+            },
             meters_energy=self._meters_energy,
             attributed=self._attributed,
+            memory=memory,
             tree_memory=self._tree_memory,
             host=self._host,
             sensors=dict(self._sensors.states),
@@ -184,3 +191,13 @@ class Cycle:
         self._refused = False
         self.ledger.settle()
         return True
+
+
+def memory_by_owner(readings: Mapping[str, GpuReading], owners: Mapping[int, Owner]) -> dict[OnDevice, int | None]:
+    """Device memory in bytes of every owner on every device that it is on; None where the driver won't say."""
+    sizes: dict[OnDevice, list[int | None]] = {}
+    for uuid, reading in readings.items():
+        for pid, size in reading.processes.items():
+            if pid in owners:
+                sizes.setdefault((uuid, owners[pid]), []).append(size)
+    return {key: None if set(parts) == {None} else sum(filter(None, parts)) for key, parts in sizes.items()}

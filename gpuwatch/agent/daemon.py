@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from gpuwatch.account.ledger import LINGER_SECONDS
 from gpuwatch.agent.cycle import GLANCE_SECONDS, Cycle, Moment
@@ -75,9 +76,12 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.stop.set)
-        sampler = threading.Thread(
-            target=self._sample, args=(store, lambda: loop.call_soon_threadsafe(server.stop.set)), name="gpuwatch-cycle"
-        )
+
+        def tell(event: asyncio.Event) -> None:
+            loop.call_soon_threadsafe(event.set)
+
+        told = (partial(tell, server.ready), partial(tell, server.stop))
+        sampler = threading.Thread(target=self._sample, args=(store, *told), name="gpuwatch-cycle")
         sampler.start()
         try:
             await server.serve(sockets=[listener])
@@ -85,22 +89,24 @@ class Agent:
             self._stop.set()
             await asyncio.to_thread(sampler.join)
 
-    def _sample(self, store: Store | None, end: Callable[[], object]) -> None:
+    def _sample(self, store: Store | None, ready: Callable[[], object], end: Callable[[], object]) -> None:
         try:
-            self._sample_until_stopped(store)
+            self._sample_until_stopped(store, ready)
         except BaseException as error:  # noqa: BLE001  carried to the main thread, which raises it
             self._failure = error
         if not self._stop.is_set():
             end()
 
-    def _sample_until_stopped(self, store: Store | None) -> None:
+    def _sample_until_stopped(self, store: Store | None, ready: Callable[[], object]) -> None:
         now = read_moment()
         cycle = Cycle(self._settings, store, load(store, now), now)
         due = now.boottime
         try:
             while self._wait(due, cycle):
                 now = read_moment()
-                self._snapshot = cycle.run(now)
+                first, self._snapshot = self._snapshot is None, cycle.run(now)
+                if first:
+                    ready()
                 due = max(due + self._settings.interval, now.boottime)
                 if cycle.needs_fresh_process and _may_be_fresh(now.boottime):
                     self._fresh_process = True

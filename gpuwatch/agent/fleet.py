@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import NoReturn
 
 from gpuwatch.errors import DriverUnavailable, LibraryMismatch
 from gpuwatch.model import GpuInfo, GpuReading
@@ -17,9 +18,9 @@ log = logging.getLogger(__name__)
 
 _OPENING_PATIENCE = 10.0
 _RETRY_SECONDS = 10.0
-"""How often a driver that never answered is tried again; one that has gone is tried at every cycle."""
-_FIRST_SEARCH_SECONDS, _LAST_SEARCH_SECONDS = 60.0, 3600.0
-"""How soon all GPUs are looked up anew while one is missing; the time doubles from the first to the last."""
+"""How often a driver or card that never answered is tried again; one that has gone is tried at every cycle."""
+_SEARCH_SECONDS = 300.0
+"""How often the driver is reopened to look for a GPU that was here and is not listed any more."""
 
 
 class Fleet:
@@ -30,96 +31,111 @@ class Fleet:
         self._clock = clock
         self._calls: Lane[str, GpuReading | None] = Lane("gpuwatch-gpu")
         self._opening: Lane[str, nvml.Driver | None] = Lane("gpuwatch-driver")
+        self._cards: Lane[int, nvml.Card] = Lane("gpuwatch-card")
         self._driver: nvml.Driver | None = None
-        self._sensors: dict[str, GpuSensor] = {}
-        self._problems: dict[str, str] = {}
+        self._sensors: dict[int, GpuSensor] = {}
+        self._problems: dict[int, str] = {}
         self._gone = ""
         self._to_close = False
         self._try_at = 0.0
+        self._cards_at = 0.0
         self._search_at = 0.0
-        self._search_after = _FIRST_SEARCH_SECONDS
         self.mismatched = False
         """The mapped library cannot match the driver any more: only a fresh process can."""
 
     @property
     def versions(self) -> tuple[str, str]:
         """Of the driver and of NVML, empty while there is none."""
-        return (self._driver.driver_version, self._driver.nvml_version) if self._driver else ("", "")
+        return (self._driver.version, self._driver.nvml_version) if self._driver else ("", "")
 
     @property
     def infos(self) -> Mapping[str, GpuInfo]:
         """The GPUs of the driver by uuid, as last opened."""
-        return {uuid: sensor.card.info for uuid, sensor in self._sensors.items()}
+        return {sensor.card.info.uuid: sensor.card.info for sensor in self._sensors.values()}
 
-    def problem_of(self, uuid: str) -> str:
+    def problem_of(self, gpu: GpuInfo) -> str:
         """Why the GPU was not read."""
-        return self._problems.get(uuid) or self._gone or "the driver does not list it"
+        return self._problems.get(gpu.index) or self._gone or "the driver does not list it"
 
     def read(self, since: Mapping[str, float], *, now: float) -> dict[str, GpuReading]:
         """The readings of all GPUs that answer, with their utilisation from `since` by uuid (else from now).
 
         Raises DriverUnavailable where no GPU can be read at all.
         """
-        self._search(since.keys() - self._sensors.keys() or self._problems, now)
-        self._open(now)
-        calls: dict[str, Callable[[], GpuReading | None]] = {
-            uuid: partial(sensor.read, since.get(uuid, now)) for uuid, sensor in self._sensors.items()
-        }
-        results = self._calls.run(calls, patience=self._patience)
-        self._note({uuid: str(result) for uuid, result in results.items() if isinstance(result, Exception)})
-        gone = next((result for result in results.values() if isinstance(result, DriverUnavailable)), None)
-        if gone is not None:
-            self._gone = str(gone)
-            self._to_close = True
-            raise gone
-        return {uuid: result for uuid, result in results.items() if isinstance(result, GpuReading)}
+        self._search(since.keys() - self.infos.keys(), now)
+        try:
+            return self._read(since, now)
+        except DriverUnavailable:
+            if not self._to_close:
+                raise
+            return self._read(since, now)  # the driver of a moment ago is gone; that of now may be there already
 
     def glance(self, uuids: Iterable[str]) -> None:
         """Have these GPUs note the use of their processes, between two readings. What goes wrong, the reading tells."""
         if self._driver is not None and not self._to_close:
+            wanted = set(uuids)
             calls: dict[str, Callable[[], GpuReading | None]] = {
-                uuid: self._sensors[uuid].glance for uuid in uuids if uuid in self._sensors
+                uuid: sensor.glance for uuid, sensor in self._by_uuid().items() if uuid in wanted
             }
             self._calls.run(calls, patience=self._patience)
 
     def close(self) -> None:
         """Let go of the driver."""
         self._close_driver()
-        self._calls.close()
-        self._opening.close()
+        for lane in (self._calls, self._opening, self._cards):
+            lane.close()
 
-    def _search(self, missing: object, now: float) -> None:
-        """Have all GPUs looked up anew, now and then, as long as one is missing."""
-        if not missing and not (self._driver and self._driver.problems):
-            self._search_after = _FIRST_SEARCH_SECONDS
-            self._search_at = now + self._search_after
-        elif now >= self._search_at and self._driver is not None:
-            self._search_after = min(2 * self._search_after, _LAST_SEARCH_SECONDS)
-            self._search_at = now + self._search_after
+    def _read(self, since: Mapping[str, float], now: float) -> dict[str, GpuReading]:
+        self._open(now)
+        sensors = self._by_uuid()
+        calls: dict[str, Callable[[], GpuReading | None]] = {
+            uuid: partial(sensor.read, since.get(uuid, now)) for uuid, sensor in sensors.items()
+        }
+        results = self._calls.run(calls, patience=self._patience)
+        for uuid, result in results.items():
+            if isinstance(result, DriverUnavailable):
+                self._gone = str(result)
+                self._to_close = True
+                raise result
+            self._note(sensors[uuid].card.info.index, result)
+        return {uuid: result for uuid, result in results.items() if isinstance(result, GpuReading)}
+
+    def _by_uuid(self) -> dict[str, GpuSensor]:
+        return {sensor.card.info.uuid: sensor for sensor in self._sensors.values()}
+
+    def _search(self, missing: Iterable[str], now: float) -> None:
+        if not missing or self._problems or self._driver is None:
+            self._search_at = now + _SEARCH_SECONDS
+        elif now >= self._search_at:
+            self._search_at = now + _SEARCH_SECONDS
             self._to_close = True
 
     def _open(self, now: float) -> None:
         if self._to_close:
             self._close_driver()
-        if self._driver is not None:
-            return
-        if self._to_close or now < self._try_at:
-            raise DriverUnavailable(self._gone)
-        driver = self._call("open", nvml.open_driver)
-        if isinstance(driver, nvml.Driver):
-            self._take(driver)
-        else:
-            self._refuse(driver, now)
+        if self._driver is None:
+            if self._to_close or now < self._try_at:
+                raise DriverUnavailable(self._gone)
+            driver = self._call("open", nvml.open_driver)
+            if not isinstance(driver, nvml.Driver):
+                self._refuse(driver, now)
+            self._driver, self._sensors, self._problems, self._gone = driver, {}, {}, ""
+            log.info("driver %s: %d GPUs", driver.version, driver.gpus)
+            self._cards_at = now
+        missing = [index for index in range(self._driver.gpus) if index not in self._sensors]
+        if missing and now >= self._cards_at:
+            self._cards_at = now + _RETRY_SECONDS
+            self._open_cards(missing)
 
-    def _take(self, driver: nvml.Driver) -> None:
-        self._driver = driver
-        self._sensors = {card.info.uuid: GpuSensor(card, self._clock) for card in driver.cards}
-        self._gone = ""
-        log.info("driver %s: %d GPUs", driver.driver_version, len(driver.cards))
-        for index, problem in driver.problems:
-            log.warning("GPU %d does not answer: %s", index, problem)
+    def _open_cards(self, indexes: Iterable[int]) -> None:
+        """Open cards, each on its own: one that hangs or is lost hides no other."""
+        calls = {index: partial(nvml.open_card, index) for index in indexes}
+        for index, card in self._cards.run(calls, patience=self._patience).items():
+            self._note(index, card)
+            if isinstance(card, nvml.Card):
+                self._sensors[index] = GpuSensor(card, self._clock)
 
-    def _refuse(self, error: Exception | None, now: float) -> None:
+    def _refuse(self, error: Exception | None, now: float) -> NoReturn:
         self._gone = str(error)
         if not self._sensors:
             self._try_at = now + _RETRY_SECONDS
@@ -127,16 +143,19 @@ class Fleet:
         self.mismatched = isinstance(error, LibraryMismatch) and nvml.library_is_mapped()
         raise error if isinstance(error, DriverUnavailable) else DriverUnavailable(self._gone)
 
-    def _note(self, problems: dict[str, str]) -> None:
-        for uuid in problems.keys() - self._problems.keys():
-            log.warning("GPU %d (%s): %s", self.infos[uuid].index, uuid, problems[uuid])
-        for uuid in self._problems.keys() - problems.keys() & self._sensors.keys():
-            log.info("GPU %d (%s) answers again", self.infos[uuid].index, uuid)
-        self._problems = problems
+    def _note(self, index: int, result: object) -> None:
+        """Keep, and tell once, what is wrong with a GPU, or that nothing is any more."""
+        problem = str(result) if isinstance(result, Exception) else ""
+        if problem and index not in self._problems:
+            log.warning("GPU %d: %s", index, problem)
+        if problem:
+            self._problems[index] = problem
+        elif self._problems.pop(index, None):
+            log.info("GPU %d answers again", index)
 
     def _close_driver(self) -> None:
         """Unload the library, unless a call still hangs in it: then later."""
-        self._to_close = bool(self._calls.stuck() or self._opening.stuck())
+        self._to_close = bool(self._calls.stuck() or self._opening.stuck() or self._cards.stuck())
         if not self._to_close:
             self._driver = None
             self._call("close", nvml.close_driver)

@@ -31,6 +31,8 @@ class Now:
     problems: Mapping[str, str]
     meters_energy: Set[str]
     attributed: Attributed
+    memory: Mapping[OnDevice, int | None]
+    """Device memory in bytes of every owner on every device that it is on; None where the driver won't say."""
     tree_memory: Mapping[Owner, int]
     host: HostReading | None
     sensors: Mapping[str, SensorState]
@@ -71,25 +73,10 @@ def _devices(ledger: Ledger, now: Now) -> Iterable[DeviceView]:
 
 
 def _on_gpu(ledger: Ledger, now: Now) -> dict[OnDevice, RunOnGpu]:
-    memory = _memory(now)
-    for key, size in memory.items():
-        ledger.enter_memory(key, size or 0)
     return {
-        key: RunOnGpu(total.use, key in memory, memory.get(key), total.memory_peak_bytes)
+        key: RunOnGpu(total.use, key in now.memory, now.memory.get(key), total.memory_peak_bytes)
         for key, total in ledger.runs.items()
     }
-
-
-def _memory(now: Now) -> dict[OnDevice, int | None]:
-    """Device memory in bytes of every owner on every device that it is on now; None where the driver won't say."""
-    memory: dict[OnDevice, int | None] = {}
-    owners = now.attributed.owners
-    for uuid, reading in now.readings.items():
-        for pid, size in reading.processes.items():
-            if (owner := owners.get(pid)) is not None:
-                sizes = (memory.get((uuid, owner)), size)
-                memory[uuid, owner] = sum(filter(None, sizes)) if any(s is not None for s in sizes) else None
-    return memory
 
 
 def _runs(ledger: Ledger, now: Now, shown: Set[Owner]) -> dict[Owner, RunView]:

@@ -18,6 +18,8 @@ from gpuwatch.export.pages import Pages, Response
 MOST_CONNECTIONS = 512
 REQUEST_SECONDS = 10.0
 """What a client may take to send the head of a request."""
+FIRST_SECONDS = 2.0
+"""What a request that comes before the first snapshot waits for it."""
 _KEEP_ALIVE_SECONDS = 75
 _LONGEST_HEAD = 16 * 1024
 _CLOSING_SECONDS = 1
@@ -80,8 +82,9 @@ class Server(uvicorn.Server):
     """uvicorn without its ten wake-ups a second, and without its hold on the signals: the agent has its own."""
 
     def __init__(self, pages: Pages, read_unix: Callable[[], float]) -> None:
+        application = _Application(pages, read_unix)
         config = uvicorn.Config(
-            _Application(pages, read_unix),
+            application,
             http=BoundedProtocol,
             loop="asyncio",
             ws="none",
@@ -98,6 +101,8 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self.stop = asyncio.Event()
+        self.ready = application.ready
+        """To be set when there is a first snapshot: requests wait for it a moment, rather than fail."""
 
     async def main_loop(self) -> None:
         """Serve until `stop` is set."""
@@ -115,8 +120,12 @@ class _Application:
     def __init__(self, pages: Pages, read_unix: Callable[[], float]) -> None:
         self._pages = pages
         self._read_unix = read_unix
+        self.ready = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if not self.ready.is_set() and scope["path"] != "/healthz":
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.ready.wait(), FIRST_SECONDS)
         unix = self._read_unix()
         if scope["method"] in ("GET", "HEAD"):
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}

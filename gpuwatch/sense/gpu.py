@@ -32,22 +32,21 @@ class GpuSensor:
         Raises GpuUnavailable or DriverUnavailable. A reading that the card lacks is None in the result.
         """
         card = self.card
-        clock = self._follow_driver_clock()
-        since_us = clock.to_driver_us(since)
-        ring = card.read_ring(since_us)
-        now = self._clock.boottime()
-        pieces = () if ring is None else track(ring, clock, since=since, now=now)
-        if not pieces and (ring is None or now - since > LONGEST_PERIOD):
-            self._driver_clock = None  # the ring stands still, or its clock is not what it was taken for
+        clock, now, pieces = self._read_ring(since)
+        if not pieces and now - since > LONGEST_PERIOD:
+            # The ring stands still, or its clock is not what it was taken for.
+            self._driver_clock, self._use_until_us = None, 0
+            clock, now, pieces = self._read_ring(since)
+        if not pieces and (pieces is None or now - since > LONGEST_PERIOD):
             rate = card.read_rate()
-            pieces = () if rate is None else (Piece(now, rate),)
-        self._use_until_us = max(self._use_until_us, since_us)
+            pieces = None if rate is None else (Piece(now, rate),)
+        self._use_until_us = max(self._use_until_us, clock.to_driver_us(since))
         self._add_use(clock)
         memory = card.read_memory()
         reading = GpuReading(
             info=card.info,
             read_at=now,
-            pieces=pieces,
+            pieces=pieces or (),
             sm_use=self._use,
             processes=card.read_processes(),
             energy_joules=card.read_energy_joules(),
@@ -60,6 +59,13 @@ class GpuSensor:
         )
         self._use = {}
         return reading
+
+    def _read_ring(self, since: float) -> tuple[DriverClock, float, tuple[Piece, ...] | None]:
+        """The driver's clock, the time of the reading, and the utilisation since then; None where there is no ring."""
+        clock = self._follow_driver_clock()
+        ring = self.card.read_ring(clock.to_driver_us(since))
+        now = self._clock.boottime()
+        return clock, now, None if ring is None else track(ring, clock, since=since, now=now)
 
     def _add_use(self, clock: DriverClock) -> None:
         now = self._clock.boottime()

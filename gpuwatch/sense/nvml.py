@@ -159,33 +159,26 @@ def _read_memory_v1(handle: Any) -> Any:
 
 
 class Driver(NamedTuple):
-    """An opened driver: its versions, the cards that answer, and why others (by index) do not."""
+    """An opened driver: its version, NVML's, and how many cards it has. They are opened one by one."""
 
-    driver_version: str
+    version: str
     nvml_version: str
-    cards: tuple[Card, ...]
-    problems: tuple[tuple[int, str], ...]
+    gpus: int
 
 
 def open_driver() -> Driver:
-    """Load and initialise NVML and look at every card.
+    """Load and initialise NVML.
 
     Raises DriverUnavailable (LibraryMismatch among it) where there is nothing to open, with the reason.
     """
     _refuse_impostor()
     try:
         pynvml.nvmlInit()
-        version, nvml = pynvml.nvmlSystemGetDriverVersion(), pynvml.nvmlSystemGetNVMLVersion()
-        count = pynvml.nvmlDeviceGetCount()
+        return Driver(
+            pynvml.nvmlSystemGetDriverVersion(), pynvml.nvmlSystemGetNVMLVersion(), pynvml.nvmlDeviceGetCount()
+        )
     except pynvml.NVMLError as error:
         raise _opening_failure(error) from error
-    cards, problems = [], []
-    for index in range(count):
-        try:
-            cards.append(_open_card(index))
-        except pynvml.NVMLError as error:
-            problems.append((index, str(error)))
-    return Driver(version, nvml, tuple(cards), tuple(problems))
 
 
 def _opening_failure(error: Any) -> DriverUnavailable:
@@ -195,15 +188,19 @@ def _opening_failure(error: Any) -> DriverUnavailable:
     return failure if isinstance(failure, DriverUnavailable) else DriverUnavailable(str(failure))
 
 
-def _open_card(index: int) -> Card:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    pci = pynvml.nvmlDeviceGetPciInfo(handle).busId
-    info = GpuInfo(
-        uuid=pynvml.nvmlDeviceGetUUID(handle),
-        index=index,
-        model=pynvml.nvmlDeviceGetName(handle),
-        pci=pci.decode("ascii", "replace") if isinstance(pci, bytes) else pci,
-    )
+def open_card(index: int) -> Card:
+    """One card of an opened driver. Raises GpuUnavailable or DriverUnavailable."""
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        pci = pynvml.nvmlDeviceGetPciInfo(handle).busId
+        info = GpuInfo(
+            uuid=pynvml.nvmlDeviceGetUUID(handle),
+            index=index,
+            model=pynvml.nvmlDeviceGetName(handle),
+            pci=pci.decode("ascii", "replace") if isinstance(pci, bytes) else pci,
+        )
+    except pynvml.NVMLError as error:
+        raise _failure(error) from error
     return Card(handle, info)
 
 

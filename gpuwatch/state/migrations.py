@@ -55,7 +55,7 @@ CREATE TABLE run_total (
 CREATE TABLE person (
     id INTEGER PRIMARY KEY, user TEXT NOT NULL, project TEXT NOT NULL,
     held REAL NOT NULL, busy REAL NOT NULL, joules REAL NOT NULL,
-    born_unix REAL NOT NULL, used_unix REAL NOT NULL,
+    used_unix REAL NOT NULL, zero_until_unix REAL NOT NULL,
     UNIQUE (user, project)
 );
 """ + "".join(_CHARGES.format(bin=name) for name in ("minute", "hour", "day"))

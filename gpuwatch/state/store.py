@@ -108,9 +108,9 @@ class Store:
             )
         runs, details, cpu_seconds = self._load_runs("t.used_unix >= ?", (unix - run_seconds,))
         people = {
-            (user, project): RollUp(Use(*use), born, used)
-            for user, project, *use, born, used in self._db.execute(
-                "SELECT user, project, held, busy, joules, born_unix, used_unix FROM person"
+            (user, project): RollUp(Use(*use), used_unix, zero_until_unix)
+            for user, project, *use, used_unix, zero_until_unix in self._db.execute(
+                "SELECT user, project, held, busy, joules, used_unix, zero_until_unix FROM person"
             )
         }
         return Saved(self._load_devices(same_boot), runs, people, cpu_seconds, details, boot_unix)
@@ -212,15 +212,14 @@ class Store:
 
     def _write_devices(self, changes: Changes, infos: Mapping[str, GpuInfo], unix: float) -> None:
         rows = []
-        for uuid, use in changes.devices.items():
-            info = infos[uuid]
+        for uuid, mark in changes.marks.items():
+            info, use = infos[uuid], changes.devices[uuid]
             if uuid not in self._devices:
                 cursor = self._db.execute(
                     "INSERT INTO device (uuid, gpu, model, pci, first_unix, used_unix) VALUES (?,?,?,?,?,?)",
                     (uuid, info.index, info.model, info.pci, unix, unix),
                 )
                 self._devices[uuid] = cursor.lastrowid or 0
-            mark = changes.marks[uuid]
             owners = None if mark.owners is None else json.dumps([self._id(owner) for owner in mark.owners])
             now = (mark.until, mark.seen_at, owners, mark.energy_joules, mark.unseen)
             rows.append((info.index, unix, *use[:4], *use.states, *now, self._devices[uuid]))
@@ -243,10 +242,11 @@ class Store:
 
     def _write_people(self, changes: Changes) -> None:
         self._db.executemany(
-            "INSERT INTO person (user, project, held, busy, joules, born_unix, used_unix) VALUES (?,?,?,?,?,?,?)"
+            "INSERT INTO person (user, project, held, busy, joules, used_unix, zero_until_unix) VALUES (?,?,?,?,?,?,?)"
             " ON CONFLICT (user, project) DO UPDATE SET"
-            " held=excluded.held, busy=excluded.busy, joules=excluded.joules, used_unix=excluded.used_unix",
-            [(*person, *total.use, total.born_unix, total.used_unix) for person, total in changes.people.items()],
+            " held=excluded.held, busy=excluded.busy, joules=excluded.joules, used_unix=excluded.used_unix,"
+            " zero_until_unix=excluded.zero_until_unix",
+            [(*person, *total.use, total.used_unix, total.zero_until_unix) for person, total in changes.people.items()],
         )
 
     def _id(self, owner: Owner) -> int:

@@ -93,7 +93,7 @@ def build(folder: Path, *, without: Collection[str] = (), nodelete: bool = False
     key = hashlib.sha256("\0".join((SOURCE.read_text(), exports, *flags)).encode()).hexdigest()[:16]
     cache = Path(tempfile.gettempdir(), f"nvml-standin-{os.getuid()}")
     cache.mkdir(mode=0o700, exist_ok=True)
-    compiled = cache / f"{key}.so"
+    compiled = cache / f"libnvidia-ml-{key}.so"
     if not compiled.exists():
         _compile(compiled, exports, flags)
     target = folder / SONAME

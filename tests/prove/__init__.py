@@ -1,0 +1,1 @@
+"""Proofs that take minutes: run by `make prove`, not by `make test`."""
