@@ -83,7 +83,7 @@ def _fill(store: Store, infos: Sequence[GpuInfo], rng: random.Random) -> None:
 def _enter_minute(ledger: Ledger, device: str, runs: Sequence[Run], unix: int, rng: random.Random) -> None:
     stretch = Stretch(MINUTE, MINUTE * rng.random(), MINUTE * rng.uniform(70.0, 700.0))
     division = split(stretch, [run.owner for run in runs], {run.owner: rng.random() for run in runs})
-    mark = Mark(unix, unix, frozenset(run.owner for run in runs), unix * rng.random())
+    mark = Mark(unix, unix, unix * rng.random())
     ledger.enter(device, Outcome(mark, division.device, division.charges), unix=unix)
     for run_here in runs:
         ledger.describe(run_here.owner, run_here)

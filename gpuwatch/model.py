@@ -178,16 +178,14 @@ class DeviceUse(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """Up to where a device is accounted, and what was known there."""
+    """Up to where a device is accounted, and when it was last looked at."""
 
     until: float
     """Everything before this is charged."""
     seen_at: float
-    """When `owners` was read; the utilisation of the moments before it may still be outstanding."""
-    owners: frozenset[Owner] | None
-    """Who held the device; None where that was not seen."""
+    """The last look; the utilisation of the moments before it may still be outstanding."""
     energy_joules: float | None
-    """The driver's running total at `seen_at`."""
+    """The driver's running total then."""
     unseen: float = 0.0
     """Seconds not seen since `energy_joules` was read."""
 
@@ -242,29 +240,6 @@ class DeviceView:
 
 
 @dataclass(frozen=True, slots=True)
-class RunView:
-    """A run as published, with CPU seconds and memory of its process tree; memory is None where it was not read.
-
-    `run` is None for what is no single run: the `short` and `overflow` of a user.
-    """
-
-    run: Run | None
-    alive: bool
-    cpu_seconds: float
-    memory_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class RunOnGpu:
-    """A run on one device as published. Memory is None where it no longer holds the device, or the driver won't say."""
-
-    use: Use
-    holding: bool
-    memory_bytes: int | None
-    memory_peak_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All that was true at one moment: what is published, and all that a scrape reads."""
 
@@ -276,8 +251,16 @@ class Snapshot:
     interval: float
     persisted: bool
     devices: tuple[DeviceView, ...]
-    on_gpu: Mapping[OnDevice, RunOnGpu]
-    runs: Mapping[Owner, RunView]
+    totals: Mapping[OnDevice, RunTotal]
+    """Runs that have a series now: they hold the device, or did within the last ten minutes."""
+    holding: Mapping[OnDevice, int | None]
+    """Device memory in bytes of those that hold it; None where the driver won't say."""
+    runs: Mapping[Owner, Run]
+    """What is known of them; nothing of what is no single run: the `short` and `overflow` of a user."""
+    cpu_seconds: Mapping[Owner, float]
+    """Of their process trees."""
+    memory_bytes: Mapping[Owner, int]
+    """Resident memory of the trees that live."""
     people: Mapping[Person, Use]
     """The roll-up."""
     host: HostReading | None

@@ -86,11 +86,9 @@ def by_slot(snapshot: Snapshot, pids: list[int], gpu: int) -> dict[int, Use]:
     slots = {pid: slot for slot, pid in enumerate(pids)}
     uuid = snapshot.devices[gpu].info.uuid
     uses = {}
-    for (device, owner), there in snapshot.on_gpu.items():
-        run = snapshot.runs[owner].run
-        assert run is not None
+    for (device, owner), there in snapshot.totals.items():
         if device == uuid:
-            uses[slots[run.root.pid]] = there.use
+            uses[slots[snapshot.runs[owner].root.pid]] = there.use
     return uses
 
 
@@ -160,8 +158,8 @@ def test_a_longer_absence_is_unknown_and_nothing_falls(play: Play, pids: list[in
     for old, new in zip(before.devices, after.devices, strict=True):
         assert new.use.states.unknown == pytest.approx(20.0, abs=0.2)
         assert new.use.busy >= old.use.busy
-    for key, there in before.on_gpu.items():
-        assert after.on_gpu[key].use.held >= there.use.held
+    for key, there in before.totals.items():
+        assert after.totals[key].use.held >= there.use.held
     store.close()
 
 
@@ -169,7 +167,7 @@ def test_the_first_minute_is_short_and_the_roll_up_has_it_all(play: Play, pids: 
     driver = started(play(random_trace(SEED, seconds=SECONDS, slots=SLOTS)), pids)
     node = Node(driver, short_run_seconds=1e9)
     snapshot = node.run(SECONDS + 6, 1.0)
-    assert {owner.run for _, owner in snapshot.on_gpu} == {"short"}
+    assert {owner.run for _, owner in snapshot.totals} == {"short"}
     ((person, use),) = snapshot.people.items()
     assert person[1] == ""
     assert use.busy == pytest.approx(sum(device.use.busy for device in snapshot.devices))

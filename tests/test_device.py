@@ -38,7 +38,7 @@ def look(mark: Mark, seen: GpuReading) -> Outcome:
     return observe(mark, seen, owners_of(seen.processes, BY_PID))
 
 
-START = baseline(reading(100.0), owners_of([1], BY_PID))
+START = baseline(reading(100.0))
 
 
 def test_time_is_accounted_up_to_the_newest_sample() -> None:
@@ -55,11 +55,10 @@ def test_no_newer_sample_yet_is_waited_for() -> None:
     assert outcome.device == DeviceUse()
 
 
-def test_a_change_of_owners_cuts_the_stretch_at_the_reading_before() -> None:
-    first = look(START, reading(101.0, (100.5, 0.0)))
-    second = look(first.mark, reading(102.0, (101.5, 0.0), processes={2: 10}))
-    assert second.charges[ANN].held == pytest.approx(0.5)
-    assert second.charges[BEN].held == pytest.approx(0.5)
+def test_the_time_since_the_last_reading_belongs_to_the_owners_at_its_end() -> None:
+    outcome = look(START, reading(101.0, (101.0, 0.0), processes={2: 10}))
+    assert outcome.charges.keys() == {BEN}
+    assert outcome.charges[BEN].held == pytest.approx(1.0)
 
 
 def test_a_process_that_has_just_ended_is_charged_for_its_last_sample() -> None:
@@ -69,14 +68,14 @@ def test_a_process_that_has_just_ended_is_charged_for_its_last_sample() -> None:
 
 
 def test_a_free_device_is_free() -> None:
-    start = baseline(reading(100.0, processes={}), owners_of([], BY_PID))
+    start = baseline(reading(100.0, processes={}))
     outcome = look(start, reading(101.0, (101.0, 0.0), processes={}))
     assert outcome.device.states.free == pytest.approx(1.0)
     assert outcome.charges == {}
 
 
 def test_a_process_that_nobody_could_read_makes_the_time_unknown() -> None:
-    start = baseline(reading(100.0, processes={99: 10}), owners_of([99], BY_PID))
+    start = baseline(reading(100.0, processes={99: 10}))
     outcome = look(start, reading(101.0, (101.0, 0.5), processes={99: 10}))
     assert outcome.device.states.unknown == pytest.approx(1.0)
     assert outcome.device.unattributed_busy == pytest.approx(0.5)
@@ -118,7 +117,7 @@ def test_an_energy_counter_that_cannot_be_right_is_not_believed(counter: float) 
 def test_a_card_without_utilization_is_free_or_unknown_but_never_idle() -> None:
     held = look(START, reading(103.0))
     assert held.device.states.unknown == pytest.approx(3.0)
-    start = baseline(reading(100.0, processes={}), owners_of([], BY_PID))
+    start = baseline(reading(100.0, processes={}))
     assert look(start, reading(103.0, processes={})).device.states.free == pytest.approx(3.0)
 
 

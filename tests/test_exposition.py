@@ -16,16 +16,24 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from rig import parse, total
 
 from gpuwatch.attribute.text import clean
-from gpuwatch.export.exposition import render
+from gpuwatch.export.exposition import Exposition
 from gpuwatch.model import Owner, Snapshot
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
+def render(shown: Snapshot, *, open_metrics: bool = False) -> bytes:
+    return Exposition().render(shown, open_metrics=open_metrics)[0]
+
+
+def scrape(shown: Snapshot) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return parse(render(shown).decode())
+
+
 @pytest.mark.parametrize(("name", "open_metrics"), [("metrics.prom", False), ("metrics.openmetrics", True)])
 def test_the_exposition_is_the_golden_one(name: str, open_metrics: bool) -> None:
     """After a change that is meant: `GOLDEN=write make test`, and read the difference."""
-    body, _ = render(snapshot(), open_metrics=open_metrics)
+    body = render(snapshot(), open_metrics=open_metrics)
     if os.environ.get("GOLDEN") == "write":
         (GOLDEN / name).write_bytes(body)
     assert body.decode() == (GOLDEN / name).read_text(encoding="utf-8")
@@ -43,7 +51,7 @@ def test_promtool_finds_nothing_wrong() -> None:
 
 
 def test_openmetrics_can_be_parsed() -> None:
-    body, content_type = render(snapshot(), open_metrics=True)
+    body, content_type = Exposition().render(snapshot(), open_metrics=True)
     families = {family.name: family for family in parse_openmetrics(body.decode())}  # type: ignore[no-untyped-call]
     assert content_type.startswith("application/openmetrics-text")
     assert families["gpuwatch_run_gpu_held_seconds"].type == "counter"
@@ -54,30 +62,39 @@ def test_what_is_not_supported_is_absent() -> None:
     device = plain.devices[0]
     assert device.reading is not None
     poor = replace(device, reading=replace(device.reading, power_watts=None, temperature_celsius=None))
-    exposition = parse(render(replace(plain, devices=(poor,), host=None), open_metrics=False)[0].decode())
+    exposition = scrape(replace(plain, devices=(poor,), host=None))
     names = {name for name, _ in exposition}
     assert not names & {"gpuwatch_gpu_power_watts", "gpuwatch_gpu_temperature_celsius", "gpuwatch_host_load1"}
     assert "gpuwatch_gpu_power_limit_watts" in names
 
 
 def test_every_series_has_its_node() -> None:
-    exposition = parse(render(snapshot(), open_metrics=False)[0].decode())
+    exposition = scrape(snapshot())
     assert all(("node", "n7") in labels for _, labels in exposition)
 
 
 def test_an_ended_run_keeps_its_counters_and_loses_its_gauges() -> None:
-    plain = snapshot()
-    ended = {key: replace(there, holding=False, memory_bytes=None) for key, there in plain.on_gpu.items()}
-    exposition = parse(render(replace(plain, on_gpu=ended), open_metrics=False)[0].decode())
+    exposition = scrape(replace(snapshot(), holding={}))
     assert total(exposition, "gpuwatch_run_gpu_held_seconds_total", run=ANN.run) == 1900.0
-    assert not any(name.startswith("gpuwatch_run_gpu_memory") for name, _ in exposition)
+    assert total(exposition, "gpuwatch_run_start_time_seconds", run=ANN.run) == 1_790_000_000.0
+    names = {name for name, _ in exposition}
+    assert not any(name.startswith("gpuwatch_run_gpu_memory") for name in names)
+    assert "gpuwatch_run_memory_bytes" not in names
+
+
+@pytest.mark.parametrize("open_metrics", [False, True])
+def test_what_is_kept_rendered_is_never_stale(open_metrics: bool) -> None:
+    exposition = Exposition()
+    plain = snapshot()
+    less = replace(plain, holding={("GPU-aaaa", ANN): 1})
+    other = replace(plain, node="n8")
+    for shown in (plain, plain, less, plain, other):
+        assert exposition.render(shown, open_metrics=open_metrics)[0] == render(shown, open_metrics=open_metrics)
 
 
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_no_name_breaks_the_exposition(user: str, run: str) -> None:
-    plain: Snapshot = snapshot()
+    plain = snapshot()
     owner = Owner(clean(user), "", clean(run))
-    there = plain.on_gpu["GPU-aaaa", ANN]
-    body, _ = render(replace(plain, on_gpu={("GPU-aaaa", owner): there}), open_metrics=False)
-    exposition = parse(body.decode())
+    exposition = scrape(replace(plain, totals={("GPU-aaaa", owner): plain.totals["GPU-aaaa", ANN]}))
     assert total(exposition, "gpuwatch_run_gpu_held_seconds_total", user=owner.user, run=owner.run) == 1900.0

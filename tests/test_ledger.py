@@ -10,7 +10,7 @@ from gpuwatch.account.ledger import LINGER_SECONDS, ROLL_UP_BIRTH_SECONDS, ROLL_
 from gpuwatch.model import DeviceUse, HostReading, Identity, Mark, Owner, Run, RunTotal, States, TreeReading, Use
 
 ANN = Owner("ann", "p", "r1")
-MARK = Mark(1.0, 1.0, frozenset({ANN}), None)
+MARK = Mark(1.0, 1.0, None)
 
 
 def outcome(seconds: float) -> Outcome:

@@ -20,6 +20,7 @@ from rig import wait_until
 
 from gpuwatch.export import pages as pages_module
 from gpuwatch.export import server as server_module
+from gpuwatch.export.exposition import Exposition
 from gpuwatch.export.pages import Pages, Response
 from gpuwatch.export.server import Server, bind
 from gpuwatch.model import Snapshot
@@ -232,11 +233,11 @@ def test_a_connection_is_used_again(site: Site) -> None:
 def test_each_form_is_rendered_once_per_snapshot(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     rendered: list[bool] = []
 
-    def render(_: Snapshot, *, open_metrics: bool) -> tuple[bytes, str]:
+    def render(_: Exposition, __: Snapshot, *, open_metrics: bool) -> tuple[bytes, str]:
         rendered.append(open_metrics)
         return b"x", "text/plain"
 
-    monkeypatch.setattr(pages_module, "render", render)
+    monkeypatch.setattr(Exposition, "render", render)
     for _ in range(3):
         for accept in ("", OPENMETRICS):
             for packing in ("", "gzip"):
@@ -282,9 +283,9 @@ def test_stale_readings_are_unhealthy(site: Site) -> None:
 
 
 def test_a_page_that_breaks_breaks_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Snapshot, __: bool) -> Response:
+    def fail(_: Snapshot) -> Response:
         raise ValueError("broken")
 
-    monkeypatch.setitem(pages_module._PAGES, "/", fail)
+    monkeypatch.setattr(pages_module, "_index", fail)
     assert site.ask("/")[0].status == 500
     assert site.ask("/metrics")[0].status == 200

@@ -46,7 +46,7 @@ def changes(seconds: float, *, owner: Owner = ANN, unix: float = T0) -> Changes:
     device = DeviceUse(use.busy, use.joules, 0.0, 0.0, States(active=use.busy, idle=use.busy, unknown=3.0))
     return Changes(
         devices={"GPU-0": device},
-        marks={"GPU-0": Mark(seconds, seconds + 0.5, frozenset({owner}), 77.0, 0.25)},
+        marks={"GPU-0": Mark(seconds, seconds + 0.5, 77.0, 0.25)},
         runs={("GPU-0", owner): RunTotal(use, 9, unix)},
         people={(owner.user, owner.project): RollUp(use, unix, T0 + 60)},
         cpu_seconds={owner: 5.0},

@@ -26,7 +26,7 @@ SCHEMA = json.loads((ROOT / "docs" / "status.schema.json").read_text(encoding="u
 
 def test_the_document_is_as_its_schema_says() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    for example in (snapshot(), replace(snapshot(), devices=(), on_gpu={}, runs={}, people={}, host=None, driver="")):
+    for example in (snapshot(), replace(snapshot(), devices=(), totals={}, runs={}, people={}, host=None, driver="")):
         jsonschema.validate(json.loads(json.dumps(status_document(example))), SCHEMA)
 
 
@@ -46,7 +46,7 @@ def test_the_table_has_a_line_per_gpu_and_holder() -> None:
 
 
 def test_the_table_says_why_there_are_no_gpus() -> None:
-    document = status_document(replace(snapshot(), devices=(), on_gpu={}), agent=False)
+    document = status_document(replace(snapshot(), devices=(), totals={}), agent=False)
     document["sensors"]["gpu"]["problem"] = "no NVIDIA driver is installed here"
     assert table(document).splitlines() == ["n7  (no agent: no history)", "no NVIDIA driver is installed here"]
 

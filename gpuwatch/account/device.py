@@ -1,14 +1,12 @@
-"""One device over time: from its mark and a new reading to the stretches in between, and what they are charged to.
+"""One device over time: from its mark and a new reading to what the time in between is charged to.
 
 A device is accounted up to the driver's newest utilisation sample, not up to now: busy and elapsed are then of the same
-time. Who held it is known at the readings; a stretch belongs to the owners of the reading at its end, and a change of
-owners cuts it at the reading before.
+time. The time since the mark belongs to the owners that the reading finds, and to those that were busy in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import reduce
 from typing import NamedTuple
 
 from gpuwatch.account.split import Division, Stretch, split, unknown
@@ -41,10 +39,9 @@ class Outcome(NamedTuple):
     charges: Mapping[Owner, Use]
 
 
-def baseline(reading: GpuReading, holders: Holders) -> Mark:
+def baseline(reading: GpuReading) -> Mark:
     """The mark at first sight: nothing before it is charged."""
-    owners = None if holders.hidden and not holders.listed else holders.listed
-    return Mark(reading.read_at, reading.read_at, owners, reading.energy_joules)
+    return Mark(reading.read_at, reading.read_at, reading.energy_joules)
 
 
 def miss(mark: Mark, now: float) -> Outcome:
@@ -53,62 +50,46 @@ def miss(mark: Mark, now: float) -> Outcome:
     Its energy is still to come: the driver's counter tells at the next reading.
     """
     unseen = max(0.0, now - mark.until)
-    moved = Mark(max(mark.until, now), now, None, mark.energy_joules, mark.unseen + unseen)
+    moved = Mark(max(mark.until, now), now, mark.energy_joules, mark.unseen + unseen)
     return Outcome(moved, unknown(Stretch(unseen, 0.0, 0.0)).device, {})
 
 
 def observe(mark: Mark, reading: GpuReading, holders: Holders) -> Outcome:
     """Account for the time from the mark to the reading's newest utilisation sample."""
-    now_mark = baseline(reading, holders)
-    if reading.read_at - mark.seen_at > LONGEST_GAP:
-        joules = _counter_step(mark, reading, reading.read_at - mark.until) or 0.0
-        gap = unknown(Stretch(max(0.0, reading.read_at - mark.until), 0.0, joules))
-        return Outcome(now_mark, gap.device, {})
     until = reading.pieces[-1].end if reading.pieces else mark.until
-    if until <= mark.until:
-        return _without_utilization(mark, reading, now_mark)
-    whole = reduce(_join, _divide(mark, reading, holders, until))
-    return Outcome(now_mark._replace(until=until), whole.device, whole.charges)
+    now = baseline(reading)
+    if reading.read_at - mark.seen_at > LONGEST_GAP:
+        elapsed = max(0.0, reading.read_at - mark.until)
+        division = unknown(Stretch(elapsed, 0.0, _counter_step(mark, reading, elapsed) or 0.0))
+    elif until > mark.until:
+        now = now._replace(until=until)
+        division = _divide(mark, reading, holders, until)
+    elif reading.read_at - mark.until <= _NO_UTILIZATION:
+        return Outcome(mark._replace(seen_at=reading.read_at), DeviceUse(), {})  # the driver's next sample will tell
+    else:
+        division = _divide_blindly(mark, reading, holders)
+    return Outcome(now, division.device, division.charges)
 
 
-def _join(first: Division, second: Division) -> Division:
-    charges = dict(first.charges)
-    for owner, use in second.charges.items():
-        charges[owner] = charges[owner].plus(use) if owner in charges else use
-    return Division(first.device.plus(second.device), charges)
-
-
-def _without_utilization(mark: Mark, reading: GpuReading, now_mark: Mark) -> Outcome:
-    """The driver has no newer sample: wait for it, and where none comes at all, only `free` can be told."""
-    if reading.read_at - mark.until <= _NO_UTILIZATION:
-        return Outcome(mark._replace(seen_at=reading.read_at, owners=now_mark.owners), DeviceUse(), {})
-    elapsed = reading.read_at - mark.until
-    stretch = Stretch(elapsed, 0.0, _energy_since(mark, reading, elapsed))
-    free = now_mark.owners is not None and not now_mark.owners
-    division = split(stretch, (), {}) if free else unknown(stretch)
-    return Outcome(now_mark, division.device, division.charges)
-
-
-def _divide(mark: Mark, reading: GpuReading, holders: Holders, until: float) -> Sequence[Division]:
+def _divide(mark: Mark, reading: GpuReading, holders: Holders, until: float) -> Division:
     shares, stray = _shares(reading, holders)
-    now = holders.listed | shares.keys()
-    before = mark.owners
+    owners = holders.listed | shares.keys()
     elapsed = until - mark.until
     joules = _energy_since(mark, reading, elapsed)
-    seen_joules = joules * elapsed / (elapsed + mark.unseen) if mark.unseen else joules
-    watts = seen_joules / elapsed
-    divisions: list[Division] = []
+    seen = joules * (elapsed / (elapsed + mark.unseen))
+    stretch = Stretch(elapsed, busy_seconds(reading.pieces, mark.until, until), seen)
+    division = unknown(stretch) if holders.hidden and not owners else split(stretch, owners, shares, stray)
     if mark.unseen:
-        divisions.append(unknown(Stretch(0.0, 0.0, joules - seen_joules)))
-    cut = min(max(mark.seen_at, mark.until), until) if before is not None and before != now else mark.until
-    if cut > mark.until:
-        stretch = Stretch(cut - mark.until, busy_seconds(reading.pieces, mark.until, cut), watts * (cut - mark.until))
-        divisions.append(split(stretch, before or (), shares, stray))
-    stretch = Stretch(until - cut, busy_seconds(reading.pieces, cut, until), watts * (until - cut))
-    if stretch.elapsed > 0:
-        hidden = holders.hidden and not now
-        divisions.append(unknown(stretch) if hidden else split(stretch, now, shares, stray))
-    return divisions
+        energy = DeviceUse(joules=joules - seen, unattributed_joules=joules - seen)
+        division = division._replace(device=division.device.plus(energy))
+    return division
+
+
+def _divide_blindly(mark: Mark, reading: GpuReading, holders: Holders) -> Division:
+    """A card that has no utilisation to give: of its time only `free` can be told."""
+    elapsed = reading.read_at - mark.until
+    stretch = Stretch(elapsed, 0.0, _energy_since(mark, reading, elapsed))
+    return unknown(stretch) if holders.hidden or holders.listed else split(stretch, (), {})
 
 
 def _shares(reading: GpuReading, holders: Holders) -> tuple[dict[Owner, float], float]:

@@ -20,6 +20,7 @@ ROLL_UP_BIRTH_SECONDS = 60.0
 
 K = TypeVar("K")
 V = TypeVar("V")
+_NO_TOTAL = RunTotal()
 
 
 class Ledger:
@@ -40,12 +41,16 @@ class Ledger:
         """Add what one reading of a device brought."""
         self.marks[uuid] = outcome.mark
         self.devices[uuid] = self.devices.get(uuid, DeviceUse()).plus(outcome.device)
+        people: dict[Person, Use] = {}
         for owner, use in outcome.charges.items():
             key = (uuid, owner)
-            total = self.runs.get(key, RunTotal())
+            total = self.runs.get(key, _NO_TOTAL)
             self.runs[key] = RunTotal(total.use.plus(use), total.memory_peak_bytes, unix)
             self._changed_runs.add(key)
-            self._enter_person((owner.user, owner.project), use, unix)
+            person = (owner.user, owner.project)
+            people[person] = people[person].plus(use) if person in people else use
+        for person, use in people.items():
+            self._enter_person(person, use, unix)
 
     def enter_memory(self, key: OnDevice, memory_bytes: int) -> None:
         """Note how much device memory a run has now."""

@@ -41,22 +41,25 @@ def split(stretch: Stretch, owners: Collection[Owner], shares: Mapping[Owner, fl
         return Division(_unowned(stretch, States(free=stretch.elapsed)), {})
     total = stray + sum(shares.get(owner, 0.0) for owner in owners)
     if total > 0:
-        per_share = stretch.busy / total
-        busy = {owner: shares.get(owner, 0.0) * per_share for owner in owners}
-        strayed = stray * per_share
+        busy = {owner: stretch.busy * (shares.get(owner, 0.0) / total) for owner in owners}
+        strayed = stretch.busy * (stray / total)
     else:
         busy = dict.fromkeys(owners, stretch.busy / len(owners))
         strayed = 0.0
     unused = (stretch.elapsed - stretch.busy) / len(owners)
     unheld = strayed / len(owners)
-    watts = stretch.joules / stretch.elapsed if stretch.elapsed else 0.0
     charges = {
-        owner: Use(held=used + unused + unheld, busy=used, joules=watts * (used + unused))
+        owner: Use(held=used + unused + unheld, busy=used, joules=_part(stretch, used + unused))
         for owner, used in busy.items()
     }
     states = States(active=stretch.busy, idle=stretch.elapsed - stretch.busy)
-    device = DeviceUse(stretch.busy, stretch.joules, strayed, watts * strayed, states)
+    device = DeviceUse(stretch.busy, stretch.joules, strayed, _part(stretch, strayed), states)
     return Division(device, charges)
+
+
+def _part(stretch: Stretch, seconds: float) -> float:
+    """The joules drawn in some seconds of the stretch."""
+    return stretch.joules * (seconds / stretch.elapsed) if stretch.elapsed else 0.0
 
 
 def unknown(stretch: Stretch) -> Division:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from gpuwatch.account.ledger import Ledger
-from gpuwatch.attribute.fold import Bounds, Folder
+from gpuwatch.attribute.fold import SHORT, Bounds, Folder
 from gpuwatch.attribute.person import read_user_name
 from gpuwatch.attribute.resolver import Resolver
 from gpuwatch.model import GpuReading, Identity, Lineage, Owner, Run
@@ -34,7 +34,7 @@ class Attributed(NamedTuple):
 
 
 class Attribution:
-    """Who is on the GPUs. Each process is read and judged once; all of it is cheap while nothing changes."""
+    """Who is on the GPUs. Each process is read and judged once; while nothing changes the last answer stands."""
 
     def __init__(self, *, node: str, boot_unix: float, bounds: Bounds) -> None:
         self._users: dict[int, str] = {}
@@ -44,11 +44,17 @@ class Attribution:
         self._folder = Folder(bounds)
         self._lane: Lane[int, Lineage | None] = Lane("gpuwatch-process")
         self._census = Census(self._read_lineages)
+        self._lineages: Mapping[int, Lineage] = {}
+        self._attributed = Attributed({}, {}, {})
+        self._unsettled = False
+        """A run is too young yet to be charged under its own name: that will change by itself."""
 
     def attribute(self, readings: Iterable[GpuReading], ledger: Ledger, *, unix: float) -> Attributed:
-        """The owners of all processes in the readings that could be read."""
+        """The owners of all processes in the readings that could be read; the same object while nothing changes."""
         # A busy pid that is in no process list yet is a process too: lists and samples disagree for a moment.
         lineages = self._census.look({pid for reading in readings for pid in (*reading.processes, *reading.sm_use)})
+        if lineages == self._lineages and not self._unsettled:
+            return self._attributed
         runs_by_pid = self._resolver.resolve(lineages)
         shown, people = ledger.shown(), set(ledger.people_shown(unix))
         owners: dict[int, Owner] = {}
@@ -60,7 +66,11 @@ class Attribution:
             runs[owner] = run
             members.setdefault(run.root, (owner, {run.root}))[1].add(lineages[pid].process.identity)
         self._folder.forget({run.owner for run in runs_by_pid.values()})
-        return Attributed(owners, runs, {root: (owner, frozenset(of)) for root, (owner, of) in members.items()})
+        trees = {root: (owner, frozenset(of)) for root, (owner, of) in members.items()}
+        self._lineages = lineages
+        self._unsettled = any(owner.run == SHORT for owner in runs)
+        self._attributed = Attributed(owners, runs, trees)
+        return self._attributed
 
     def close(self) -> None:
         """Let go of the processes."""

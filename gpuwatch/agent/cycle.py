@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 HOST_SECONDS = 5.0
 TREE_SECONDS = 15.0
 """How often the machine, and the process trees of runs, are read: they cost more and change less."""
-GLANCE_SECONDS = 0.5
+GLANCE_SECONDS = 1.0
 """How often the use of processes on shared GPUs is read: the driver rounds it to a percent of the time in between."""
 _MISSED_SECONDS = 7 * DAY
 """For how long a GPU that was here and is not any more counts as unknown rather than as taken out."""
@@ -55,6 +55,7 @@ class Cycle:
         self._attributed = Attributed({}, {}, {})
         self._infos: dict[str, GpuInfo] = {}
         self._meters_energy: set[str] = set()
+        self._shared: set[str] = set()
         self._host: HostReading | None = None
         self._tree_memory: Mapping[Owner, int] = {}
         self._host_due = self._trees_due = 0.0
@@ -89,7 +90,6 @@ class Cycle:
                 uuid: self._fleet.problem_of(self._infos[uuid]) for uuid in self.ledger.marks.keys() - readings.keys()
             },
             meters_energy=self._meters_energy,
-            attributed=self._attributed,
             memory=memory,
             tree_memory=self._tree_memory,
             host=self._host,
@@ -101,7 +101,7 @@ class Cycle:
 
     def glance(self) -> None:
         """Between two cycles: note the use of the processes on GPUs that several owners share."""
-        self._fleet.glance(uuid for uuid, mark in self.ledger.marks.items() if mark.owners and len(mark.owners) > 1)
+        self._fleet.glance(self._shared)
 
     def close(self) -> None:
         """Let go of the driver and of the processes."""
@@ -116,7 +116,7 @@ class Cycle:
             if missing <= _MISSED_SECONDS:
                 # A mark of another boot has no time on this boot's clock but the one that the wall clock gives it.
                 at = now.boottime - max(0.0, missing)
-                ledger.marks[uuid] = device.mark or Mark(at, at, None, None)
+                ledger.marks[uuid] = device.mark or Mark(at, at, None)
                 self._infos[uuid] = device.info
         ledger.runs.update(saved.runs)
         ledger.people.update(saved.people)
@@ -130,22 +130,26 @@ class Cycle:
         self._infos.update(self._fleet.infos)
         before = self._attributed
         self._attributed = self._attribution.attribute(readings.values(), self.ledger, unix=now.unix)
-        for owner, run in self._attributed.runs.items():
-            if owner == run.owner:
-                self.ledger.describe(owner, run)
-        known = {**before.owners, **self._attributed.owners}
+        known = before.owners
+        if self._attributed is not before:
+            known = {**before.owners, **self._attributed.owners}
+            for owner, run in self._attributed.runs.items():
+                if owner == run.owner:
+                    self.ledger.describe(owner, run)
+        self._shared.clear()
         for uuid, reading in readings.items():
-            self._enter(uuid, reading, owners_of(reading.processes, known), now)
+            holders = owners_of(reading.processes, known)
+            if len(holders.listed) > 1:
+                self._shared.add(uuid)
+            self._enter(uuid, reading, holders, now)
         for uuid in marks.keys() - readings.keys():
             self.ledger.enter(uuid, miss(marks[uuid], now.boottime), unix=now.unix)
         return readings
 
     def _enter(self, uuid: str, reading: GpuReading, holders: Holders, now: Moment) -> None:
         mark = self.ledger.marks.get(uuid)
-        if mark is None:
-            outcome = Outcome(baseline(reading, holders), DeviceUse(), {})
-        else:
-            outcome = observe(mark, reading, holders)
+        first = Outcome(baseline(reading), DeviceUse(), {})
+        outcome = observe(mark, reading, holders) if mark else first
         for owner in outcome.charges:
             if (uuid, owner) not in self.ledger.runs:
                 self._recall(owner, now)

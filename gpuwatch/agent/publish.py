@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from gpuwatch import __version__
 from gpuwatch.account.ledger import Ledger
-from gpuwatch.agent.attribution import Attributed
 from gpuwatch.model import (
     DeviceView,
     GpuInfo,
@@ -15,8 +14,6 @@ from gpuwatch.model import (
     HostReading,
     OnDevice,
     Owner,
-    RunOnGpu,
-    RunView,
     SensorState,
     Snapshot,
 )
@@ -30,7 +27,6 @@ class Now:
     infos: Mapping[str, GpuInfo]
     problems: Mapping[str, str]
     meters_energy: Set[str]
-    attributed: Attributed
     memory: Mapping[OnDevice, int | None]
     """Device memory in bytes of every owner on every device that it is on; None where the driver won't say."""
     tree_memory: Mapping[Owner, int]
@@ -41,9 +37,8 @@ class Now:
 
 
 def snapshot_of(node: str, interval: float, ledger: Ledger, now: Now, *, unix: float) -> Snapshot:
-    """The snapshot at `unix`."""
+    """The snapshot at `unix`. Most are never rendered, so it copies references and computes nothing."""
     driver, nvml = now.versions
-    on_gpu = _on_gpu(ledger, now)
     return Snapshot(
         node=node,
         version=__version__,
@@ -53,8 +48,11 @@ def snapshot_of(node: str, interval: float, ledger: Ledger, now: Now, *, unix: f
         interval=interval,
         persisted=now.persisted,
         devices=tuple(_devices(ledger, now)),
-        on_gpu=on_gpu,
-        runs=_runs(ledger, now, {owner for _, owner in on_gpu}),
+        totals=dict(ledger.runs),
+        holding=now.memory,
+        runs=dict(ledger.details),
+        cpu_seconds=dict(ledger.cpu_seconds),
+        memory_bytes=now.tree_memory,
         people=ledger.people_shown(unix),
         host=now.host,
         sensors=now.sensors,
@@ -70,23 +68,3 @@ def _devices(ledger: Ledger, now: Now) -> Iterable[DeviceView]:
             problem=now.problems.get(uuid, ""),
             energy_known=uuid in now.meters_energy or ledger.devices[uuid].joules > 0,
         )
-
-
-def _on_gpu(ledger: Ledger, now: Now) -> dict[OnDevice, RunOnGpu]:
-    return {
-        key: RunOnGpu(total.use, key in now.memory, now.memory.get(key), total.memory_peak_bytes)
-        for key, total in ledger.runs.items()
-    }
-
-
-def _runs(ledger: Ledger, now: Now, shown: Set[Owner]) -> dict[Owner, RunView]:
-    alive = now.attributed.runs
-    return {
-        owner: RunView(
-            run=ledger.details.get(owner),
-            alive=owner in alive,
-            cpu_seconds=ledger.cpu_seconds.get(owner, 0.0),
-            memory_bytes=now.tree_memory.get(owner) if owner in alive else None,
-        )
-        for owner in shown
-    }

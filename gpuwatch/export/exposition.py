@@ -5,7 +5,7 @@ The names are public; docs/metrics.md lists them. What is not supported is absen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from prometheus_client import CollectorRegistry
@@ -13,12 +13,14 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.exposition import generate_latest as render_text
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from gpuwatch.model import DeviceView, GpuReading, Run, RunOnGpu, Snapshot
+from gpuwatch.model import DeviceView, GpuReading, Run, Snapshot
 
-Labels = Mapping[str, str]
+Labels = dict[str, str]
 Rows = Iterable[tuple[Labels, float | None]]
+Gauges = tuple[tuple[str, str, Callable[[GpuReading], float | None]], ...]
 
 _render_openmetrics: Callable[[CollectorRegistry, str], bytes] = openmetrics.generate_latest
 
@@ -26,28 +28,63 @@ _render_openmetrics: Callable[[CollectorRegistry, str], bytes] = openmetrics.gen
 # that; told otherwise, it rewrites every name character by character, at twice the cost and with the same result.
 _ESCAPING = openmetrics.ALLOWUTF8
 
-_GAUGES: tuple[tuple[str, str, Callable[[GpuReading], float | None]], ...] = (
+_STEADY_GAUGES: Gauges = (
+    ("memory_total_bytes", "Device memory in all.", lambda r: r.memory_total_bytes),
+    ("power_limit_watts", "Power limit that the driver enforces.", lambda r: r.power_limit_watts),
+)
+_MOVING_GAUGES: Gauges = (
     ("utilization_ratio", "Share of the last sample period with a kernel running.", lambda r: r.utilization_ratio),
     ("memory_used_bytes", "Device memory in use.", lambda r: r.memory_used_bytes),
-    ("memory_total_bytes", "Device memory in all.", lambda r: r.memory_total_bytes),
     ("power_watts", "Power drawn now.", lambda r: r.power_watts),
-    ("power_limit_watts", "Power limit that the driver enforces.", lambda r: r.power_limit_watts),
     ("temperature_celsius", "Temperature of the GPU core.", lambda r: r.temperature_celsius),
     ("sm_clock_hertz", "Clock of the streaming multiprocessors.", lambda r: r.sm_clock_hertz),
 )
+_END = b"# EOF\n"
 
 
-def render(snapshot: Snapshot, *, open_metrics: bool) -> tuple[bytes, str]:
-    """The exposition of a snapshot, and its content type."""
+class Exposition:
+    """Renders snapshots, one after another.
+
+    prometheus-client's rendering is the most expensive thing that a scrape does. Families that hardly ever change (what
+    things are, how much memory they have) are kept rendered for as long as their samples stay the same.
+    """
+
+    def __init__(self) -> None:
+        self._steady: dict[bool, tuple[list[list[Sample]], bytes]] = {}
+
+    def render(self, snapshot: Snapshot, *, open_metrics: bool) -> tuple[bytes, str]:
+        """The exposition of a snapshot, and its content type."""
+        families = _Families(snapshot)
+        steady = [family for family in families.steady() if family.samples]
+        moving = [family for family in families.moving() if family.samples]
+        samples = [family.samples for family in steady]
+        known, body = self._steady.get(open_metrics, (None, b""))
+        if known != samples:
+            body = _render(steady, open_metrics).removesuffix(_END)
+            self._steady[open_metrics] = (samples, body)
+        content_type = openmetrics.CONTENT_TYPE_LATEST if open_metrics else CONTENT_TYPE_LATEST
+        return body + _render(moving, open_metrics), content_type
+
+
+def _render(families: list[Metric], open_metrics: bool) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(snapshot))
-    if open_metrics:
-        return _render_openmetrics(registry, _ESCAPING), openmetrics.CONTENT_TYPE_LATEST
-    return render_text(registry, _ESCAPING), CONTENT_TYPE_LATEST
+    registry.register(_Collector(families))
+    return (_render_openmetrics if open_metrics else render_text)(registry, _ESCAPING)
 
 
-class _Collector:
-    """Hands the families of one snapshot to prometheus-client."""
+class _Collector(Collector):
+    """Hands families to prometheus-client."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        """The families."""
+        return self._families
+
+
+class _Families:
+    """The families of one snapshot."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -56,24 +93,59 @@ class _Collector:
             device.info.uuid: {**self._node, "gpu": str(device.info.index), "uuid": device.info.uuid}
             for device in snapshot.devices
         }
+        self._on_gpu = {
+            (uuid, owner): {**self._gpus[uuid], **owner._asdict()}
+            for uuid, owner in snapshot.totals
+            if uuid in self._gpus
+        }
+        self._owners = {owner: {**self._node, **owner._asdict()} for _, owner in self._on_gpu}
 
-    def collect(self) -> Iterator[Metric]:
-        """All families that have a sample."""
-        families = chain(
+    def steady(self) -> Iterator[Metric]:
+        """Those that hardly ever change."""
+        return chain(self._what_things_are(), self._memory_of_runs(), self._gauges(_STEADY_GAUGES))
+
+    def moving(self) -> Iterator[Metric]:
+        """Those that change all the time."""
+        return chain(
             self._agent(),
-            self._gpu_facts(),
+            self._gauges(_MOVING_GAUGES),
             self._gpu_totals(),
-            self._runs_on_gpus(),
+            self._run_totals(),
             self._runs(),
             self._people(),
             self._host(),
         )
-        return (family for family in families if family.samples)
 
-    def _agent(self) -> Iterator[Metric]:
+    def _what_things_are(self) -> Iterator[Metric]:
         snapshot = self._snapshot
         build = {**self._node, "version": snapshot.version, "driver": snapshot.driver, "nvml": snapshot.nvml}
         yield _info("gpuwatch_build", "Versions of gpuwatch, the driver and NVML.", [(build, 1)])
+        yield _info(
+            "gpuwatch_gpu",
+            "Model and place of a GPU.",
+            [({**self._gpus[d.info.uuid], "model": d.info.model, "pci": d.info.pci}, 1) for d in snapshot.devices],
+        )
+        known = [(at, run) for owner, at in self._owners.items() if (run := snapshot.runs.get(owner))]
+        yield _info("gpuwatch_run", "What is known of a run.", [(_about(at, run), 1) for at, run in known])
+        yield _gauge(
+            "gpuwatch_run_start_time_seconds", "When a run began.", [(at, run.started_unix) for at, run in known]
+        )
+
+    def _memory_of_runs(self) -> Iterator[Metric]:
+        holding = [(key, at) for key, at in self._on_gpu.items() if key in self._snapshot.holding]
+        yield _gauge(
+            "gpuwatch_run_gpu_memory_bytes",
+            "Device memory of a run.",
+            [(at, self._snapshot.holding[key]) for key, at in holding],
+        )
+        yield _gauge(
+            "gpuwatch_run_gpu_memory_peak_bytes",
+            "The most device memory a run had at any reading.",
+            [(at, self._snapshot.totals[key].memory_peak_bytes) for key, at in holding],
+        )
+
+    def _agent(self) -> Iterator[Metric]:
+        snapshot = self._snapshot
         sensors = [({**self._node, "sensor": name}, state) for name, state in snapshot.sensors.items()]
         yield _gauge(
             "gpuwatch_sensor_up", "Whether the sensor's last reading worked.", [(at, float(s.up)) for at, s in sensors]
@@ -94,21 +166,15 @@ class _Collector:
             [(self._node, float(snapshot.persisted))],
         )
 
-    def _gpu_facts(self) -> Iterator[Metric]:
-        devices = self._snapshot.devices
-        yield _info(
-            "gpuwatch_gpu",
-            "Model and place of a GPU.",
-            [({**self._gpus[d.info.uuid], "model": d.info.model, "pci": d.info.pci}, 1) for d in devices],
-        )
+    def _gauges(self, gauges: Gauges) -> Iterator[Metric]:
+        read = [(self._gpus[d.info.uuid], d.reading) for d in self._snapshot.devices if d.reading is not None]
+        for suffix, text, value in gauges:
+            yield _gauge(f"gpuwatch_gpu_{suffix}", text, [(at, value(reading)) for at, reading in read])
+
+    def _gpu_totals(self) -> Iterator[Metric]:
         yield _gauge(
             "gpuwatch_gpu_up", "Whether the GPU answers.", self._by_gpu(lambda d: float(d.reading is not None))
         )
-        for suffix, text, value in _GAUGES:
-            rows = [(self._gpus[d.info.uuid], value(d.reading)) for d in devices if d.reading is not None]
-            yield _gauge(f"gpuwatch_gpu_{suffix}", text, rows)
-
-    def _gpu_totals(self) -> Iterator[Metric]:
         yield _counter("gpuwatch_gpu_busy_seconds", "Time with a kernel running.", self._by_gpu(lambda d: d.use.busy))
         yield _counter(
             "gpuwatch_gpu_energy_joules",
@@ -138,49 +204,36 @@ class _Collector:
     def _by_gpu(self, value: Callable[[DeviceView], float | None]) -> Rows:
         return [(self._gpus[device.info.uuid], value(device)) for device in self._snapshot.devices]
 
-    def _runs_on_gpus(self) -> Iterator[Metric]:
+    def _run_totals(self) -> Iterator[Metric]:
         energy = {device.info.uuid: device.energy_known for device in self._snapshot.devices}
-        rows: list[tuple[Labels, RunOnGpu, bool]] = [
-            ({**self._gpus[uuid], **owner._asdict()}, there, energy[uuid])
-            for (uuid, owner), there in self._snapshot.on_gpu.items()
-            if uuid in self._gpus
-        ]
+        rows = [(at, self._snapshot.totals[key].use, energy[key[0]]) for key, at in self._on_gpu.items()]
         yield _counter(
             "gpuwatch_run_gpu_held_seconds",
             "Time a run held the GPU, divided among those who held it together.",
-            [(at, r.use.held) for at, r, _ in rows],
+            [(at, use.held) for at, use, _ in rows],
         )
         yield _counter(
-            "gpuwatch_run_gpu_busy_seconds", "Time a run kept the GPU busy.", [(at, r.use.busy) for at, r, _ in rows]
+            "gpuwatch_run_gpu_busy_seconds", "Time a run kept the GPU busy.", [(at, use.busy) for at, use, _ in rows]
         )
         yield _counter(
             "gpuwatch_run_gpu_energy_joules",
             "Energy charged to a run.",
-            [(at, r.use.joules if known else None) for at, r, known in rows],
-        )
-        yield _gauge(
-            "gpuwatch_run_gpu_memory_bytes", "Device memory of a run.", [(at, r.memory_bytes) for at, r, _ in rows]
-        )
-        yield _gauge(
-            "gpuwatch_run_gpu_memory_peak_bytes",
-            "The most device memory a run had at any reading.",
-            [(at, r.memory_peak_bytes if r.holding else None) for at, r, _ in rows],
+            [(at, use.joules if metered else None) for at, use, metered in rows],
         )
 
     def _runs(self) -> Iterator[Metric]:
-        rows = [({**self._node, **owner._asdict()}, view) for owner, view in self._snapshot.runs.items()]
+        snapshot = self._snapshot
+        here = {owner for _, owner in snapshot.holding}
         yield _counter(
-            "gpuwatch_run_cpu_seconds", "CPU time of a run's process tree.", [(at, v.cpu_seconds) for at, v in rows]
+            "gpuwatch_run_cpu_seconds",
+            "CPU time of a run's process tree.",
+            [(at, snapshot.cpu_seconds.get(owner, 0.0)) for owner, at in self._owners.items()],
         )
         yield _gauge(
-            "gpuwatch_run_memory_bytes", "Resident memory of a run's tree.", [(at, v.memory_bytes) for at, v in rows]
+            "gpuwatch_run_memory_bytes",
+            "Resident memory of a run's tree.",
+            [(at, snapshot.memory_bytes.get(owner) if owner in here else None) for owner, at in self._owners.items()],
         )
-        yield _gauge(
-            "gpuwatch_run_start_time_seconds",
-            "When a run began.",
-            [(at, v.run.started_unix if v.run else None) for at, v in rows],
-        )
-        yield _info("gpuwatch_run", "What is known of a run.", [(_about(at, v.run), 1) for at, v in rows if v.run])
 
     def _people(self) -> Iterator[Metric]:
         rows = [
@@ -216,7 +269,8 @@ def _about(at: Labels, run: Run) -> Labels:
 
 def _family(name: str, text: str, kind: str, suffix: str, rows: Rows) -> Metric:
     metric = Metric(name, text, kind)
-    metric.samples = [Sample(name + suffix, dict(labels), value) for labels, value in rows if value is not None]
+    name += suffix
+    metric.samples = [Sample(name, labels, value) for labels, value in rows if value is not None]
     return metric
 
 

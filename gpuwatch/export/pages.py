@@ -8,13 +8,14 @@ from collections.abc import Callable
 from html import escape
 from typing import NamedTuple
 
-from gpuwatch.export.exposition import render
+from gpuwatch.export.exposition import Exposition
 from gpuwatch.export.status import status_document
 from gpuwatch.model import Snapshot
 
 STALE_CYCLES = 5
 """Readings older than this many intervals, and than 10 s, are stale."""
 _STALE_SECONDS = 10.0
+_PATHS = ("/", "/metrics", "/api/v1/status")
 
 
 class Response(NamedTuple):
@@ -31,48 +32,45 @@ class Pages:
 
     def __init__(self, current: Callable[[], Snapshot | None]) -> None:
         self._current = current
+        self._exposition = Exposition()
         self._of: Snapshot | None = None
-        self._rendered: dict[tuple[str, bool], Response] = {}
+        self._rendered: dict[tuple[str, bool, bool], Response] = {}
 
     def respond(self, path: str, *, accept: str, accept_encoding: str, unix: float) -> Response:
         """The response to a GET of `path` at `unix`."""
         snapshot = self._current()
         if path == "/healthz":
             return _health(snapshot, unix)
-        page = _PAGES.get(path)
-        if page is None:
-            return _text(404, f"Not found. There is: {', '.join([*_PAGES, '/healthz'])}\n")
+        if path not in _PATHS:
+            return _text(404, f"Not found. There is: {', '.join([*_PATHS, '/healthz'])}\n")
         if snapshot is None:
             return _text(503, "No reading yet: the agent has just started. Try again in a second.\n")
-        form = "openmetrics" if path == "/metrics" and "application/openmetrics-text" in accept else ""
-        return self._render(snapshot, path + form, page, bool(form), "gzip" in accept_encoding)
-
-    def _render(
-        self, snapshot: Snapshot, key: str, page: Callable[[Snapshot, bool], Response], form: bool, packed: bool
-    ) -> Response:
         if snapshot is not self._of:
             self._of, self._rendered = snapshot, {}
-        if (key, packed) not in self._rendered:
+        open_metrics = path == "/metrics" and "application/openmetrics-text" in accept
+        return self._render(snapshot, path, open_metrics=open_metrics, packed="gzip" in accept_encoding)
+
+    def _render(self, snapshot: Snapshot, path: str, *, open_metrics: bool, packed: bool) -> Response:
+        key = (path, open_metrics, packed)
+        if key not in self._rendered:
             if packed:
-                plain = self._render(snapshot, key, page, form, False)
+                plain = self._render(snapshot, path, open_metrics=open_metrics, packed=False)
                 # Level 1 is fifteen times cheaper than the default, for a body a fifth larger.
                 response = plain._replace(body=gzip.compress(plain.body, compresslevel=1, mtime=0), encoding="gzip")
+            elif path == "/metrics":
+                body, content_type = self._exposition.render(snapshot, open_metrics=open_metrics)
+                response = Response(200, content_type, body)
             else:
-                response = page(snapshot, form)
-            self._rendered[key, packed] = response
-        return self._rendered[key, packed]
+                response = _status(snapshot) if path == "/api/v1/status" else _index(snapshot)
+            self._rendered[key] = response
+        return self._rendered[key]
 
 
-def _metrics(snapshot: Snapshot, open_metrics: bool) -> Response:
-    body, content_type = render(snapshot, open_metrics=open_metrics)
-    return Response(200, content_type, body)
-
-
-def _status(snapshot: Snapshot, _: bool) -> Response:
+def _status(snapshot: Snapshot) -> Response:
     return Response(200, "application/json", json.dumps(status_document(snapshot)).encode())
 
 
-def _index(snapshot: Snapshot, _: bool) -> Response:
+def _index(snapshot: Snapshot) -> Response:
     node = escape(snapshot.node)
     rows = "".join(
         f"<tr><td>{device.info.index}<td>{escape(device.info.model)}<td>{_holders(snapshot, device.info.uuid)}"
@@ -94,9 +92,7 @@ def _index(snapshot: Snapshot, _: bool) -> Response:
 
 def _holders(snapshot: Snapshot, uuid: str) -> str:
     return "<br>".join(
-        f"{escape(owner.user)}: {escape(owner.run)}"
-        for (device, owner), there in snapshot.on_gpu.items()
-        if device == uuid and there.holding
+        f"{escape(owner.user)}: {escape(owner.run)}" for device, owner in snapshot.holding if device == uuid
     )
 
 
@@ -119,6 +115,3 @@ def _health(snapshot: Snapshot | None, unix: float) -> Response:
 
 def _text(status: int, text: str) -> Response:
     return Response(status, "text/plain; charset=utf-8", text.encode())
-
-
-_PAGES: dict[str, Callable[[Snapshot, bool], Response]] = {"/": _index, "/metrics": _metrics, "/api/v1/status": _status}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpuwatch.model import DeviceView, Owner, RunOnGpu, Snapshot
+from gpuwatch.model import DeviceView, OnDevice, Snapshot
 
 
 def status_document(snapshot: Snapshot, *, agent: bool = True) -> dict[str, Any]:
@@ -38,7 +38,6 @@ def status_document(snapshot: Snapshot, *, agent: bool = True) -> dict[str, Any]
 
 def _gpu(device: DeviceView, snapshot: Snapshot) -> dict[str, Any]:
     reading = device.reading
-    here = [(owner, there) for (uuid, owner), there in snapshot.on_gpu.items() if uuid == device.info.uuid]
     return {
         "gpu": device.info.index,
         "uuid": device.info.uuid,
@@ -54,21 +53,21 @@ def _gpu(device: DeviceView, snapshot: Snapshot) -> dict[str, Any]:
         "busy_seconds": device.use.busy,
         "unattributed_busy_seconds": device.use.unattributed_busy,
         "energy_joules": device.use.joules if device.energy_known else None,
-        "runs": [_run(owner, there, snapshot) for owner, there in here],
+        "runs": [_run(key, snapshot) for key in snapshot.totals if key[0] == device.info.uuid],
     }
 
 
-def _run(owner: Owner, there: RunOnGpu, snapshot: Snapshot) -> dict[str, Any]:
-    view = snapshot.runs.get(owner)
-    run = view.run if view else None
+def _run(key: OnDevice, snapshot: Snapshot) -> dict[str, Any]:
+    owner, use = key[1], snapshot.totals[key].use
+    run = snapshot.runs.get(owner)
     return {
         **owner._asdict(),
         "name": run.name if run else None,
         "source": run.source if run else None,
         "started_unix": run.started_unix if run else None,
-        "holding": there.holding,
-        "memory_bytes": there.memory_bytes,
-        **_use(there.use.held, there.use.busy, there.use.joules),
+        "holding": key in snapshot.holding,
+        "memory_bytes": snapshot.holding.get(key),
+        **_use(use.held, use.busy, use.joules),
     }
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from gpuwatch.errors import Overrun
@@ -31,7 +31,7 @@ class _Batch(Generic[K, R]):
         self.called_at = 0.0
         self.abandoned = False
         self.lock = threading.Lock()
-        self.done = threading.Event()
+        self.done: SimpleQueue[None] = SimpleQueue()  # a third of the price of an Event
 
     def work(self) -> bool:
         """Make the calls; False where the batch was abandoned meanwhile and this thread is one too many."""
@@ -49,20 +49,24 @@ class _Batch(Generic[K, R]):
                     return False
                 self.results[self.current] = result
                 self.current = None
-        self.done.set()
+        self.done.put(None)
         return True
 
     def wait(self, patience: float) -> K | None:
         """Wait for the end; the key of a call that took over `patience`, which takes the batch off its thread."""
         remaining = patience
-        while not self.done.wait(remaining):
-            with self.lock:
-                remaining = self.called_at + patience - time.monotonic()
-                if self.current is not None and remaining <= 0:
-                    self.abandoned = True
-                    return self.current
-            remaining = max(remaining, _SHORTEST_WAIT)
-        return None
+        while True:
+            try:
+                self.done.get(timeout=remaining)
+            except Empty:
+                with self.lock:
+                    remaining = self.called_at + patience - time.monotonic()
+                    if self.current is not None and remaining <= 0:
+                        self.abandoned = True
+                        return self.current
+                remaining = max(remaining, _SHORTEST_WAIT)
+            else:
+                return None
 
 
 def _attempt(call: Callable[[], R]) -> R | Exception:

@@ -8,7 +8,8 @@ It keeps no time and interprets nothing.
 from __future__ import annotations
 
 import _ctypes
-from collections.abc import Callable
+import ctypes
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +37,9 @@ _DRIVER_GONE = frozenset(
         pynvml.NVML_ERROR_LIBRARY_NOT_FOUND,
     }
 )
-_PROCESS_KINDS = ("Compute", "Graphics", "MPSCompute")
+_MOST_PROCESSES = 256
+_NOT_AVAILABLE = pynvml.NVML_VALUE_NOT_AVAILABLE_ulonglong.value
+_ProcessList = Sequence[tuple[int, int | None]]
 
 
 class Sample(NamedTuple):
@@ -108,15 +111,15 @@ class Card:
     def read_processes(self) -> dict[int, int | None]:
         """Device memory in bytes by pid, of compute, graphics and MPS processes."""
         memory: dict[int, int | None] = {}
-        for kind in _PROCESS_KINDS:
-            for entry in self._read_process_list(kind):
-                known = memory.get(entry.pid)
-                memory[entry.pid] = max(known, entry.usedGpuMemory or 0) if known else entry.usedGpuMemory
+        for calls in _PROCESS_LISTS:
+            for pid, size in self._read_process_list(calls):
+                known = memory.get(pid)
+                memory[pid] = max(known, size or 0) if known else size
         return memory
 
-    def _read_process_list(self, kind: str) -> Any:
-        for version in ("v3", "v2"):
-            answer = self._ask(getattr(pynvml, f"nvmlDeviceGet{kind}RunningProcesses_{version}"), empty=())
+    def _read_process_list(self, calls: Iterable[Callable[[Any], _ProcessList]]) -> _ProcessList:
+        for call in calls:
+            answer: _ProcessList | None = self._ask(call, empty=())
             if answer is not None:
                 return answer
         return ()
@@ -156,6 +159,42 @@ def _divided(value: int | None, by: int) -> float | None:
 
 def _read_memory_v1(handle: Any) -> Any:
     return pynvml.nvmlDeviceGetMemoryInfo(handle)
+
+
+def _process_list(name: str) -> Callable[[Any], _ProcessList]:
+    """A call for one kind of process list, as (pid, bytes).
+
+    nvidia-ml-py's own asks twice and makes an object of each entry: at 64 processes, the dearest part of a cycle.
+    """
+
+    def call(handle: Any) -> _ProcessList:
+        try:
+            function = getattr(pynvml.nvmlLib, name)
+        except AttributeError as error:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from error
+        size = _MOST_PROCESSES
+        while True:
+            count, entries = ctypes.c_uint(size), (pynvml.c_nvmlProcessInfo_v3_t * size)()
+            code = function(handle, ctypes.byref(count), entries)
+            if code != pynvml.NVML_ERROR_INSUFFICIENT_SIZE:
+                break
+            size = 2 * max(count.value, size)
+        if code != pynvml.NVML_SUCCESS:
+            raise pynvml.NVMLError(code)
+        return [
+            (entry.pid, None if entry.usedGpuMemory == _NOT_AVAILABLE else entry.usedGpuMemory)
+            for entry in entries[: count.value]
+        ]
+
+    call.__name__ = name
+    return call
+
+
+_PROCESS_LISTS = tuple(
+    tuple(_process_list(f"nvmlDeviceGet{kind}RunningProcesses_{version}") for version in ("v3", "v2"))
+    for kind in ("Compute", "Graphics", "MPSCompute")
+)
+"""By kind, the newest call first. Both versions fill the same entries."""
 
 
 class Driver(NamedTuple):

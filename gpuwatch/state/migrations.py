@@ -34,8 +34,8 @@ CREATE TABLE device (
     unattributed_busy_mark REAL NOT NULL DEFAULT 0, unattributed_joules_mark REAL NOT NULL DEFAULT 0,
     active_mark REAL NOT NULL DEFAULT 0, idle_mark REAL NOT NULL DEFAULT 0, free_mark REAL NOT NULL DEFAULT 0,
     unavailable_mark REAL NOT NULL DEFAULT 0,
-    -- up to where it is accounted (CLOCK_BOOTTIME), and what was known there
-    until REAL, seen_at REAL, owners TEXT, energy REAL, unseen REAL NOT NULL DEFAULT 0
+    -- up to where it is accounted, and when it was last looked at (CLOCK_BOOTTIME)
+    until REAL, seen_at REAL, energy REAL, unseen REAL NOT NULL DEFAULT 0
 );
 CREATE TABLE owner (
     id INTEGER PRIMARY KEY, user TEXT NOT NULL, project TEXT NOT NULL, run TEXT NOT NULL,

@@ -6,7 +6,6 @@ published: no published total can be lower after a crash of the agent or of the 
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -123,20 +122,15 @@ class Store:
         return {uuid: total for (uuid, _), total in runs.items()}, cpu.get(owner, 0.0)
 
     def _load_devices(self, same_boot: bool) -> dict[str, SavedDevice]:
-        owners = {row[0]: Owner(*row[1:]) for row in self._db.execute("SELECT id, user, project, run FROM owner")}
         devices = {}
         for row in self._db.execute(
             "SELECT uuid, gpu, model, pci, used_unix, busy, joules, unattributed_busy, unattributed_joules,"
-            " active, idle, free, unavailable, unknown, until, seen_at, owners, energy, unseen FROM device"
+            " active, idle, free, unavailable, unknown, until, seen_at, energy, unseen FROM device"
         ):
             uuid, gpu, model, pci, used_unix, busy, joules, stray_busy, stray_joules, *rest = row
-            states, (until, seen_at, held_by, energy, unseen) = rest[:5], rest[5:]
+            states, (until, seen_at, energy, unseen) = rest[:5], rest[5:]
             use = DeviceUse(busy, joules, stray_busy, stray_joules, States(*states))
-            mark = None
-            if same_boot and until is not None:
-                ids = None if held_by is None else json.loads(held_by)
-                known = None if ids is None else frozenset(owners[i] for i in ids)
-                mark = Mark(until, seen_at, known, energy, unseen)
+            mark = Mark(until, seen_at, energy, unseen) if same_boot and until is not None else None
             devices[uuid] = SavedDevice(GpuInfo(uuid, gpu, model, pci), use, mark, used_unix)
         return devices
 
@@ -220,12 +214,10 @@ class Store:
                     (uuid, info.index, info.model, info.pci, unix, unix),
                 )
                 self._devices[uuid] = cursor.lastrowid or 0
-            owners = None if mark.owners is None else json.dumps([self._id(owner) for owner in mark.owners])
-            now = (mark.until, mark.seen_at, owners, mark.energy_joules, mark.unseen)
-            rows.append((info.index, unix, *use[:4], *use.states, *now, self._devices[uuid]))
+            rows.append((info.index, unix, *use[:4], *use.states, *mark, self._devices[uuid]))
         self._db.executemany(
             "UPDATE device SET gpu=?, used_unix=?, busy=?, joules=?, unattributed_busy=?, unattributed_joules=?,"
-            " active=?, idle=?, free=?, unavailable=?, unknown=?, until=?, seen_at=?, owners=?, energy=?, unseen=?"
+            " active=?, idle=?, free=?, unavailable=?, unknown=?, until=?, seen_at=?, energy=?, unseen=?"
             " WHERE id=?",
             rows,
         )
