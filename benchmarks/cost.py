@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
@@ -127,12 +127,13 @@ def _time_scrapes(scrapers: Sequence[Scraper]) -> list[list[Scrape]]:
 
 
 def _cpu_figures(slices: Slices) -> Iterator[Figure]:
-    ours, theirs, floor = (mean(of) for of in zip(*slices.alone, strict=True))
-    crowded = mean(of[0] for of in slices.in_crowd)
+    ours, theirs, floor = (median(of) for of in zip(*slices.alone, strict=True))
+    crowded = median(of[0] for of in slices.in_crowd)
+    ratio = median(of[0] / of[1] for of in slices.alone)
     yield Figure("CPU, gpuwatch", ours, "% core")
     yield Figure("CPU, nvitop-exporter", theirs, "% core")
     yield Figure("CPU, the bare NVML calls", floor, "% core")
-    yield Figure("CPU, gpuwatch / nvitop-exporter", ours / theirs, "", 1 / 8)
+    yield Figure("CPU, gpuwatch / nvitop-exporter", ratio, "", 1 / 8)
     yield Figure("CPU, gpuwatch / the bare NVML calls", ours / floor, "")
     yield Figure(f"CPU, gpuwatch, {CROWD} processes more", crowded, "% core")
     yield Figure(f"CPU, gpuwatch, {CROWD} processes more / without", crowded / ours, "", 1.1)

@@ -87,6 +87,16 @@ class Piece(NamedTuple):
     ratio: float
 
 
+class GpuCondition(NamedTuple):
+    """What is only shown, and read every few seconds."""
+
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    power_limit_watts: float | None = None
+    temperature_celsius: float | None = None
+    sm_clock_hertz: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class GpuReading:
     """One GPU at one moment, and its utilisation since the moment the reader asked from."""
@@ -102,11 +112,7 @@ class GpuReading:
     energy_joules: float | None
     """The driver's own running total."""
     power_watts: float | None
-    power_limit_watts: float | None
-    memory_used_bytes: int | None
-    memory_total_bytes: int | None
-    temperature_celsius: float | None
-    sm_clock_hertz: float | None
+    condition: GpuCondition
 
     @property
     def utilization_ratio(self) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gpuwatch.model import (
     DeviceUse,
     DeviceView,
+    GpuCondition,
     GpuInfo,
     GpuReading,
     HostReading,
@@ -34,11 +35,7 @@ def reading(info: GpuInfo) -> GpuReading:
         processes={4711: 40_000_000_000},
         energy_joules=123456.5,
         power_watts=512.25,
-        power_limit_watts=700.0,
-        memory_used_bytes=41_000_000_000,
-        memory_total_bytes=85_899_345_920,
-        temperature_celsius=61.0,
-        sm_clock_hertz=1.98e9,
+        condition=GpuCondition(41_000_000_000, 85_899_345_920, 700.0, 61.0, 1.98e9),
     )
 
 

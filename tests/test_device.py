@@ -17,7 +17,7 @@ from gpuwatch.account.device import (
     observe,
     owners_of,
 )
-from gpuwatch.model import DeviceUse, GpuInfo, GpuReading, Mark, Owner, Piece, Use
+from gpuwatch.model import DeviceUse, GpuCondition, GpuInfo, GpuReading, Mark, Owner, Piece, Use
 
 ANN, BEN = (Owner(user, "", f"run-{user}") for user in ("ann", "ben"))
 BY_PID = {1: ANN, 2: BEN, 3: BEN}
@@ -28,8 +28,7 @@ def reading(at: float, *pieces: tuple[float, float], **changes: object) -> GpuRe
     """A reading at `at` of a GPU that draws 300 W, with ann's process on it."""
     plain = GpuReading(
         info=INFO, read_at=at, pieces=tuple(Piece(*piece) for piece in pieces), sm_use={}, processes={1: 10},
-        energy_joules=300.0 * at, power_watts=300.0, power_limit_watts=None, memory_used_bytes=None,
-        memory_total_bytes=None, temperature_celsius=None, sm_clock_hertz=None,
+        energy_joules=300.0 * at, power_watts=300.0, condition=GpuCondition(),
     )  # fmt: skip
     return replace(plain, **changes)  # type: ignore[arg-type]
 

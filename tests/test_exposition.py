@@ -61,7 +61,8 @@ def test_what_is_not_supported_is_absent() -> None:
     plain = snapshot()
     device = plain.devices[0]
     assert device.reading is not None
-    poor = replace(device, reading=replace(device.reading, power_watts=None, temperature_celsius=None))
+    condition = device.reading.condition._replace(temperature_celsius=None)
+    poor = replace(device, reading=replace(device.reading, power_watts=None, condition=condition))
     exposition = scrape(replace(plain, devices=(poor,), host=None))
     names = {name for name, _ in exposition}
     assert not names & {"gpuwatch_gpu_power_watts", "gpuwatch_gpu_temperature_celsius", "gpuwatch_host_load1"}

@@ -44,8 +44,8 @@ class Ledger:
         people: dict[Person, Use] = {}
         for owner, use in outcome.charges.items():
             key = (uuid, owner)
-            total = self.runs.get(key, _NO_TOTAL)
-            self.runs[key] = RunTotal(total.use.plus(use), total.memory_peak_bytes, unix)
+            total, peak, _ = self.runs.get(key, _NO_TOTAL)
+            self.runs[key] = RunTotal(total.plus(use), peak, unix)
             self._changed_runs.add(key)
             person = (owner.user, owner.project)
             people[person] = people[person].plus(use) if person in people else use

@@ -25,7 +25,7 @@ from gpuwatch.units import DAY
 log = logging.getLogger(__name__)
 
 HOST_SECONDS = 5.0
-TREE_SECONDS = 15.0
+TREE_SECONDS = 30.0
 """How often the machine, and the process trees of runs, are read: they cost more and change less."""
 GLANCE_SECONDS = 1.0
 """How often the use of processes on shared GPUs is read: the driver rounds it to a percent of the time in between."""

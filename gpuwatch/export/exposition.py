@@ -29,15 +29,15 @@ _render_openmetrics: Callable[[CollectorRegistry, str], bytes] = openmetrics.gen
 _ESCAPING = openmetrics.ALLOWUTF8
 
 _STEADY_GAUGES: Gauges = (
-    ("memory_total_bytes", "Device memory in all.", lambda r: r.memory_total_bytes),
-    ("power_limit_watts", "Power limit that the driver enforces.", lambda r: r.power_limit_watts),
+    ("memory_total_bytes", "Device memory in all.", lambda r: r.condition.memory_total_bytes),
+    ("power_limit_watts", "Power limit that the driver enforces.", lambda r: r.condition.power_limit_watts),
 )
 _MOVING_GAUGES: Gauges = (
     ("utilization_ratio", "Share of the last sample period with a kernel running.", lambda r: r.utilization_ratio),
-    ("memory_used_bytes", "Device memory in use.", lambda r: r.memory_used_bytes),
+    ("memory_used_bytes", "Device memory in use.", lambda r: r.condition.memory_used_bytes),
     ("power_watts", "Power drawn now.", lambda r: r.power_watts),
-    ("temperature_celsius", "Temperature of the GPU core.", lambda r: r.temperature_celsius),
-    ("sm_clock_hertz", "Clock of the streaming multiprocessors.", lambda r: r.sm_clock_hertz),
+    ("temperature_celsius", "Temperature of the GPU core.", lambda r: r.condition.temperature_celsius),
+    ("sm_clock_hertz", "Clock of the streaming multiprocessors.", lambda r: r.condition.sm_clock_hertz),
 )
 _END = b"# EOF\n"
 

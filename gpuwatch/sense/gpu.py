@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from gpuwatch.model import GpuReading, Piece
+from gpuwatch.model import GpuCondition, GpuReading, Piece
 from gpuwatch.sense.clocks import Clock
 from gpuwatch.sense.nvml import Card
 from gpuwatch.sense.track import LONGEST_PERIOD, DriverClock, newest_plausible, process_use, track
 
+CONDITION_SECONDS = 5.0
+"""How often memory, temperature and clocks are read: nothing is accounted by them."""
+
 
 class GpuSensor:
-    """Reads one card. Between two readings it holds the mapping of the driver's clock, and the use it glanced at."""
+    """Reads one card. Between two readings it holds the mapping of the driver's clock, the use and the condition."""
 
     def __init__(self, card: Card, clock: Clock) -> None:
         self.card = card
@@ -17,6 +20,8 @@ class GpuSensor:
         self._driver_clock: DriverClock | None = None
         self._use: dict[int, float] = {}
         self._use_until_us = 0
+        self._condition = GpuCondition()
+        self._condition_due = 0.0
 
     def glance(self) -> None:
         """Take note of the processes' use so far.
@@ -42,7 +47,9 @@ class GpuSensor:
             pieces = None if rate is None else (Piece(now, rate),)
         self._use_until_us = max(self._use_until_us, clock.to_driver_us(since))
         self._add_use(clock)
-        memory = card.read_memory()
+        if now >= self._condition_due:
+            self._condition_due = now + CONDITION_SECONDS
+            self._condition = _read_condition(card)
         reading = GpuReading(
             info=card.info,
             read_at=now,
@@ -51,11 +58,7 @@ class GpuSensor:
             processes=card.read_processes(),
             energy_joules=card.read_energy_joules(),
             power_watts=card.read_power_watts(),
-            power_limit_watts=card.read_power_limit_watts(),
-            memory_used_bytes=memory[0] if memory else None,
-            memory_total_bytes=memory[1] if memory else None,
-            temperature_celsius=card.read_temperature_celsius(),
-            sm_clock_hertz=card.read_sm_clock_hertz(),
+            condition=self._condition,
         )
         self._use = {}
         return reading
@@ -82,3 +85,14 @@ class GpuSensor:
             self._driver_clock = DriverClock(newest, unix=unix, boottime=boottime)
         self._driver_clock.follow(unix=unix, boottime=boottime)
         return self._driver_clock
+
+
+def _read_condition(card: Card) -> GpuCondition:
+    used, total = card.read_memory() or (None, None)
+    return GpuCondition(
+        memory_used_bytes=used,
+        memory_total_bytes=total,
+        power_limit_watts=card.read_power_limit_watts(),
+        temperature_celsius=card.read_temperature_celsius(),
+        sm_clock_hertz=card.read_sm_clock_hertz(),
+    )

@@ -188,21 +188,20 @@ class Store:
         self._tidied = hour
 
     def _write_owners(self, changes: Changes) -> None:
-        for owner in {owner for _, owner in changes.runs} | changes.details.keys() | changes.cpu_seconds.keys():
-            if owner not in self._owners:
-                self._owners[owner] = self._id_of_owner(owner)
-        self._db.executemany(
-            "UPDATE owner SET source=?, kind=?, name=?, batch_job=?, url=?, started_unix=?, root_pid=?, root_ticks=?"
-            " WHERE id=?",
-            [
-                (r.source, r.kind, r.name, r.batch_job, r.url, r.started_unix, *r.root, self._owners[owner])
-                for owner, r in changes.details.items()
-            ],
-        )
-        self._db.executemany(
-            "UPDATE owner SET cpu_seconds=? WHERE id=?",
-            [(seconds, self._owners[owner]) for owner, seconds in changes.cpu_seconds.items()],
-        )
+        if changes.details:
+            self._db.executemany(
+                "UPDATE owner SET source=?, kind=?, name=?, batch_job=?, url=?, started_unix=?, root_pid=?,"
+                " root_ticks=? WHERE id=?",
+                [
+                    (r.source, r.kind, r.name, r.batch_job, r.url, r.started_unix, *r.root, self._id(owner))
+                    for owner, r in changes.details.items()
+                ],
+            )
+        if changes.cpu_seconds:
+            self._db.executemany(
+                "UPDATE owner SET cpu_seconds=? WHERE id=?",
+                [(seconds, self._id(owner)) for owner, seconds in changes.cpu_seconds.items()],
+            )
 
     def _write_devices(self, changes: Changes, infos: Mapping[str, GpuInfo], unix: float) -> None:
         rows = []
