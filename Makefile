@@ -10,6 +10,7 @@ run: $(VENV)/installed
 	$(BIN)/gpuwatch agent
 
 test: check
+	./.ci/servers
 	$(BIN)/pytest
 
 check: $(VENV)/developed
@@ -44,7 +45,6 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/developed: pyproject.toml requirements-dev.lock | $(VENV)/bin/python
 	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
-	./.ci/servers
 	touch $@
 
 clean:

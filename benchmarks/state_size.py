@@ -74,7 +74,7 @@ def _fill(store: Store, infos: Sequence[GpuInfo], rng: random.Random) -> None:
     for unix in range(_START_UNIX, _START_UNIX + DAYS * DAY, MINUTE):
         for device in by_uuid:
             _enter_minute(ledger, device, [place.run_at(unix, rng) for place in places[device]], unix, rng)
-        ledger.put_away(unix)
+        ledger.put_away(set(), unix)
         store.commit(ledger.changes(), by_uuid, unix=unix)
         ledger.settle()
         store.tidy(unix=unix)

@@ -39,7 +39,6 @@ class Process:
     identity: Identity
     parent: int
     uid: int
-    session: int
     name: str
     arguments: tuple[str, ...]
 
@@ -107,8 +106,8 @@ class GpuReading:
     """Contiguous, ascending; empty where the driver has nothing newer yet."""
     sm_use: Mapping[int, float]
     """SM use by pid since the last reading, in any unit: only the shares count."""
-    processes: Mapping[int, int | None]
-    """Device memory in bytes by pid of every process that holds a context."""
+    processes: Mapping[int, int | None] | None
+    """Device memory in bytes by pid of every process that holds a context; None where the driver has no such list."""
     energy_joules: float | None
     """The driver's own running total."""
     power_watts: float | None
@@ -241,6 +240,8 @@ class DeviceView:
     info: GpuInfo
     use: DeviceUse
     reading: GpuReading | None
+    strangers: int | None = 0
+    """Processes that hold it and of which nothing could be read; None where the driver has no list of processes."""
     problem: str = ""
     energy_known: bool = True
 

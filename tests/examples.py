@@ -56,7 +56,7 @@ def snapshot() -> Snapshot:
             DeviceView(
                 here, DeviceUse(1800.5, 900000.0, 0.5, 1000.0, States(1800.5, 99.5, 100.0, 0.0, 2.0)), reading(here)
             ),
-            DeviceView(lost, DeviceUse(states=States(unknown=7.0)), None, "GPU is lost", energy_known=False),
+            DeviceView(lost, DeviceUse(states=States(unknown=7.0)), None, problem="GPU is lost", energy_known=False),
         ),
         totals={
             ("GPU-aaaa", ANN): RunTotal(Use(1900.0, 1800.0, 890000.0), 42_000_000_000, 1_790_003_600.5),

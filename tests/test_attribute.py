@@ -17,7 +17,7 @@ from gpuwatch.model import Identity, Lineage, Owner, Process, Run
 
 
 def process(pid: int, name: str, *arguments: str, uid: int = 1000) -> Process:
-    return Process(Identity(pid, pid * 100), pid - 1, uid, 1, name, arguments or (name,))
+    return Process(Identity(pid, pid * 100), pid - 1, uid, name, arguments or (name,))
 
 
 @pytest.mark.parametrize(
@@ -123,18 +123,18 @@ def test_the_resolver_asks_once_per_process() -> None:
 RUN = Run(Owner("ann", "", "adhoc:train.py-k3f9z2@n7"), Identity(9, 900), 1000.0, "adhoc", "train.py")
 
 
-def fold(folder: Folder, run: Run, unix: float, *shown: Owner, people: set[tuple[str, str]] | None = None) -> Owner:
-    return folder.owner(run, unix=unix, shown=set(shown), people=people if people is not None else set())
+def fold(folder: Folder, run: Run, age: float, *shown: Owner, people: set[tuple[str, str]] | None = None) -> Owner:
+    return folder.owner(run, age=age, shown=set(shown), people=people if people is not None else set())
 
 
 def test_the_first_minute_of_an_adhoc_run_is_short() -> None:
     folder = Folder(Bounds(short_run_seconds=60))
-    assert fold(folder, RUN, 1059.9) == Owner("ann", "", "short")
-    assert fold(folder, RUN, 1060.0) == RUN.owner
+    assert fold(folder, RUN, 59.9) == Owner("ann", "", "short")
+    assert fold(folder, RUN, 60.0) == RUN.owner
 
 
 def test_a_recognised_run_has_its_series_at_once() -> None:
-    assert fold(Folder(Bounds()), replace(RUN, source="wandb"), 1000.0) == RUN.owner
+    assert fold(Folder(Bounds()), replace(RUN, source="wandb"), 0.0) == RUN.owner
 
 
 def test_over_the_cap_a_run_overflows_for_good() -> None:
@@ -165,7 +165,7 @@ def test_series_are_bounded_whatever_comes(runs: list[tuple[str, str, int]]) -> 
     people: set[tuple[str, str]] = set()
     for user, project, number in runs:
         run = Run(Owner(user, project, f"wandb:{number}"), Identity(1, 1), 0.0, "wandb")
-        owner = folder.owner(run, unix=1.0, shown=shown, people=people)
+        owner = folder.owner(run, age=1.0, shown=shown, people=people)
         assert owner.user in (user, "overflow")
     users = len({user for user, _ in people})
     assert len(people) <= 4 + users

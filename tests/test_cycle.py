@@ -15,6 +15,7 @@ from gpuwatch.account.ledger import ROLL_UP_BIRTH_SECONDS
 from gpuwatch.agent.cycle import GLANCE_SECONDS, Cycle, Moment
 from gpuwatch.agent.settings import Settings
 from gpuwatch.attribute.fold import Bounds
+from gpuwatch.errors import DiskRefused
 from gpuwatch.model import Snapshot, Use
 from gpuwatch.sense import nvml
 from gpuwatch.sense.clocks import Clock
@@ -57,7 +58,7 @@ class Node:
             if self.time >= until:
                 return snapshot
             due = min(until, self.time + interval)
-            while self.time < due - GLANCE_SECONDS:
+            while due - 10 < self.time < due - GLANCE_SECONDS:
                 self.time += GLANCE_SECONDS
                 self.driver.freeze(self.time)
                 self.cycle.glance()
@@ -174,6 +175,51 @@ def test_the_first_minute_is_short_and_the_roll_up_has_it_all(play: Play, pids: 
     young = Node(driver, short_run_seconds=1e9)
     young.time = 0.0
     assert set(young.run(ROLL_UP_BIRTH_SECONDS - 5, 5.0).people.values()) == {Use()}
+
+
+@pytest.mark.parametrize("interval", [0.5, 1.0])
+def test_a_driver_that_samples_slowly_loses_nobodys_use(play: Play, pids: list[int], interval: float) -> None:
+    trace = random_trace(SEED, seconds=SECONDS, slots=SLOTS, sample_period=1.0)
+    driver = started(play(trace), pids)
+    node = Node(driver)
+    snapshot = node.run(SECONDS + 6.0, interval)
+    for gpu, device in enumerate(snapshot.devices):
+        assert device.use.busy == pytest.approx(trace.busy(gpu, 0, SECONDS), rel=0.01)
+        for slot, use in by_slot(snapshot, pids, gpu).items():
+            assert use.busy == pytest.approx(trace.slot_busy(gpu, slot, 0, SECONDS), rel=0.02, abs=0.3)
+
+
+def test_a_past_that_cannot_be_read_yet_is_added_later(
+    play: Play, pids: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = started(play(random_trace(SEED, seconds=SECONDS, slots=SLOTS)), pids)
+    store = Store(tmp_path / "state", unix=driver.epoch_us / 1e6)
+    before = Node(driver, store).run(20.0, 1.0)
+    monkeypatch.setattr(Store, "load", lambda *_, **__: Saved({}, {}, {}, {}, {}, driver.epoch_us / 1e6 - BOOT))
+    node = Node(driver, store)
+    node.time = 21.0
+
+    def refuse(*_: object, **__: object) -> None:
+        raise DiskRefused("cannot read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "recall", refuse)
+        assert not node.run(30.0, 1.0).persisted
+    node.time = 31.0
+    after = node.run(40.0, 1.0)
+    assert after.persisted
+    for key, total in before.totals.items():
+        assert key not in after.totals or after.totals[key].use.held >= total.use.held
+    store.close()
+
+
+def test_a_gpu_missing_for_a_week_is_taken_out_of_a_running_agent(play: Play, pids: list[int]) -> None:
+    driver = started(play(random_trace(SEED, seconds=20, gpus=2, slots=SLOTS)), pids)
+    node = Node(driver)
+    node.run(5.0, 1.0)
+    driver.lose(1)
+    assert len(node.run(6 * DAY, DAY / 2).devices) == 2
+    assert [device.info.index for device in node.run(9 * DAY, DAY / 2).devices] == [0]
 
 
 def test_a_gpu_taken_out_long_ago_is_not_shown_and_keeps_its_totals(

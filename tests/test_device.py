@@ -113,6 +113,23 @@ def test_an_energy_counter_that_cannot_be_right_is_not_believed(counter: float) 
     assert outcome.device.joules == pytest.approx(300.0)
 
 
+def test_after_an_outage_without_a_counter_only_what_was_seen_has_energy() -> None:
+    missed = miss(START, 3700.0)
+    back = look(missed.mark, reading(3701.0, (3701.0, 1.0), energy_joules=0.0))
+    assert back.device.joules == pytest.approx(300.0)
+
+
+def test_power_that_cannot_be_right_is_not_integrated() -> None:
+    start = START._replace(energy_joules=None)
+    outcome = look(start, reading(101.0, (101.0, 0.5), energy_joules=None, power_watts=4_294_967.0))
+    assert outcome.device.joules == 0
+
+
+def test_a_driver_that_lists_no_processes_makes_the_time_unknown() -> None:
+    outcome = observe(START, reading(101.0, (101.0, 0.5), processes=None), owners_of(None, BY_PID))
+    assert outcome.device.states.unknown == pytest.approx(1.0)
+
+
 def test_a_card_without_utilization_is_free_or_unknown_but_never_idle() -> None:
     held = look(START, reading(103.0))
     assert held.device.states.unknown == pytest.approx(3.0)

@@ -62,6 +62,16 @@ def test_a_key_that_hangs_is_left_out_until_it_comes_back(lane: Lane[str, int], 
     assert lane.run({"hung": lambda: 7}, patience=PATIENCE) == {"hung": 7}
 
 
+def test_a_thread_that_cannot_be_had_is_no_end(lane: Lane[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert isinstance(lane.run({"a": lambda: 1}, patience=PATIENCE)["a"], RuntimeError)
+    assert lane.run({"a": lambda: 1}, patience=PATIENCE) == {"a": 1}
+
+
 def test_several_that_hang_are_all_told(lane: Lane[str, int], gate: threading.Event) -> None:
     results = lane.run({"x": hang(gate), "y": hang(gate), "b": lambda: 2}, patience=PATIENCE)
     assert isinstance(results["x"], Overrun)

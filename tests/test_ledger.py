@@ -10,6 +10,7 @@ from gpuwatch.account.ledger import LINGER_SECONDS, ROLL_UP_BIRTH_SECONDS, ROLL_
 from gpuwatch.model import DeviceUse, HostReading, Identity, Mark, Owner, Run, RunTotal, States, TreeReading, Use
 
 ANN = Owner("ann", "p", "r1")
+RUN = Run(ANN, Identity(1, 1), 0.0, "adhoc")
 MARK = Mark(1.0, 1.0, None)
 
 
@@ -35,29 +36,32 @@ def test_totals_add_up(ledger: Ledger) -> None:
 
 def test_a_run_lingers_ten_minutes_and_then_goes(ledger: Ledger) -> None:
     ledger.settle()
-    ledger.put_away(1000.0 + LINGER_SECONDS)
+    ledger.put_away(set(), 1000.0 + LINGER_SECONDS)
     assert ledger.shown() == {ANN}
-    ledger.put_away(1001.0 + LINGER_SECONDS)
+    ledger.put_away(set(), 1001.0 + LINGER_SECONDS)
     assert ledger.shown() == set()
 
 
 def test_what_is_not_saved_is_not_put_away(ledger: Ledger) -> None:
-    ledger.put_away(1001.0 + LINGER_SECONDS)
+    ledger.put_away(set(), 1001.0 + LINGER_SECONDS)
     assert ledger.shown() == {ANN}
 
 
 def test_a_run_comes_back_at_its_old_value(ledger: Ledger) -> None:
     ledger.settle()
-    ledger.put_away(9999.0)
-    ledger.restore(ANN, {"GPU-0": RunTotal(Use(10.0, 5.0, 1000.0), 7, 1000.0)}, 3.0)
+    ledger.put_away(set(), 9999.0)
     ledger.enter("GPU-0", outcome(1.0), unix=10_000.0)
+    ledger.add_past(("GPU-0", ANN), RunTotal(Use(10.0, 5.0, 1000.0), 7, 1000.0))
     assert ledger.runs["GPU-0", ANN] == RunTotal(Use(11.0, 5.5, 1100.0), 7, 10_000.0)
-    assert ledger.cpu_seconds[ANN] == 3.0
 
 
-def test_restoring_does_not_touch_what_is_here(ledger: Ledger) -> None:
-    ledger.restore(ANN, {"GPU-0": RunTotal(Use(1.0, 1.0, 1.0), 0, 0.0)}, 0.0)
-    assert ledger.runs["GPU-0", ANN].use.held == 10.0
+def test_what_is_known_of_a_run_stays_while_it_lives(ledger: Ledger) -> None:
+    ledger.describe(ANN, RUN)
+    ledger.settle()
+    ledger.put_away({ANN}, 99_999.0)
+    assert ledger.details == {ANN: RUN}
+    ledger.put_away(set(), 99_999.0)
+    assert ledger.details == {}
 
 
 def test_a_roll_up_is_born_at_zero_and_goes_after_thirty_days(ledger: Ledger) -> None:
@@ -78,7 +82,7 @@ def test_a_roll_up_never_falls_when_the_clock_is_set_back(ledger: Ledger, first:
 def test_changes_are_what_was_not_saved(ledger: Ledger) -> None:
     ledger.enter_memory(("GPU-0", ANN), 5)
     ledger.enter_cpu(ANN, 2.0)
-    ledger.describe(ANN, Run(ANN, Identity(1, 1), 0.0, "adhoc"))
+    ledger.describe(ANN, RUN)
     changes = ledger.changes()
     assert changes.runs == {("GPU-0", ANN): RunTotal(Use(10.0, 5.0, 1000.0), 5, 1000.0)}
     assert changes.cpu_seconds == {ANN: 2.0}

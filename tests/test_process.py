@@ -117,6 +117,29 @@ def test_children_of_all_threads_and_of_children_are_found() -> None:
     assert tree.memory_bytes > alone.memory_bytes
 
 
+def test_a_thousand_children_are_all_seen() -> None:
+    program = "i=0; while [ $i -lt 1000 ]; do sleep 60 & i=$((i+1)); done; echo; wait"
+    with subprocess.Popen(["sh", "-c", program], stdout=subprocess.PIPE, process_group=0) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        lineage, child = read_lineage(parent.pid), read_stat(parent.pid + 1)
+        assert lineage is not None
+        tree = read_tree([lineage.process.identity])
+        os.killpg(parent.pid, 9)
+    assert tree is not None
+    assert child is not None
+    assert tree.memory_bytes > 900 * child.memory_bytes * 0.5
+
+
+def test_a_tree_ends_where_another_run_begins(proc: FakeProc) -> None:
+    proc.add(10, cpu=(1, 0, 0, 0))
+    proc.add(20, parent=10, cpu=(2, 0, 0, 0))
+    proc.add(30, parent=20, cpu=(4, 0, 0, 0))
+    tree = read_tree([Identity(10, 5)], proc.root, others={20})
+    assert tree is not None
+    assert tree.cpu_seconds * TICKS == pytest.approx(1)
+
+
 def reader(proc: Path) -> Callable[[Iterable[int]], Mapping[int, Lineage | None]]:
     return lambda pids: {pid: read_lineage(pid, proc) for pid in pids}
 

@@ -46,7 +46,7 @@ def changes(seconds: float, *, owner: Owner = ANN, unix: float = T0) -> Changes:
     device = DeviceUse(use.busy, use.joules, 0.0, 0.0, States(active=use.busy, idle=use.busy, unknown=3.0))
     return Changes(
         devices={"GPU-0": device},
-        marks={"GPU-0": Mark(seconds, seconds + 0.5, 77.0, 0.25)},
+        marks={"GPU-0": Mark(seconds, seconds + 0.5, 77.0, 0.0)},
         runs={("GPU-0", owner): RunTotal(use, 9, unix)},
         people={(owner.user, owner.project): RollUp(use, unix, T0 + 60)},
         cpu_seconds={owner: 5.0},
@@ -205,7 +205,7 @@ def test_a_migration_happens_wholly_or_not_at_all(tmp_path: Path, monkeypatch: p
     Store(tmp_path, unix=T0).close()
     broken = ("0002-broken", "CREATE TABLE half (x); CREATE TABLE device (x);")
     monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, broken))
-    with pytest.raises(DiskRefused):
+    with pytest.raises(StateError, match="0002-broken"):
         Store(tmp_path, unix=T0)
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
@@ -235,6 +235,20 @@ def test_a_disk_that_refuses_loses_nothing_once_it_takes_again(store: Store) -> 
     commit(store, 12.0, owner=Owner("ben", "", "r2"))
     rows = query(store, "SELECT run, held FROM run_total t JOIN owner o ON o.id = t.owner ORDER BY run")
     assert rows == [("r1", 99.0), ("r2", 12.0)]
+
+
+def test_a_disk_that_refuses_at_the_start_is_told_apart(tmp_path: Path) -> None:
+    with full_disk(0), pytest.raises(DiskRefused, match="cannot open the state file"):
+        Store(tmp_path, unix=T0)
+    Store(tmp_path, unix=T0).close()
+
+
+def test_a_device_that_is_not_read_was_not_used(store: Store) -> None:
+    commit(store, 10.0)
+    missed = changes(10.0)
+    missed.marks["GPU-0"] = missed.marks["GPU-0"]._replace(unseen=60.0)  # type: ignore[index]
+    store.commit(missed, {"GPU-0": INFO}, unix=T0 + 60)
+    assert load(store).devices["GPU-0"].used_unix == T0
 
 
 def test_a_kill_in_the_middle_of_a_commit_keeps_the_file_whole(tmp_path: Path) -> None:

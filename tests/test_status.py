@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import jsonschema
 import pytest
 from click.testing import CliRunner
 from examples import ANN, snapshot
+from rig import free_port
 
 from gpuwatch import __version__
 from gpuwatch.agent.settings import Settings
 from gpuwatch.cli import command
-from gpuwatch.cli.status import table
-from gpuwatch.errors import UsageError
+from gpuwatch.cli.status import fetch, table
+from gpuwatch.errors import GpuwatchError, UsageError
 from gpuwatch.export.server import parse_address
 from gpuwatch.export.status import status_document
 
@@ -43,6 +47,50 @@ def test_the_table_has_a_line_per_gpu_and_holder() -> None:
     assert head.split() == ["GPU", "MODEL", "USE", "MEMORY", "USER", "HELD", "BUSY", "RUN"]
     assert re.fullmatch(r"0 +NVIDIA H100 80GB HBM3 +75% +38 of 80 GiB +ann +31 min +95% +adhoc:train\S+", busy)
     assert re.fullmatch(r"1 +NVIDIA H100 80GB HBM3 +\? +\? +- +GPU is lost", lost)
+
+
+def test_who_cannot_be_read_is_not_nobody() -> None:
+    plain = snapshot()
+    for strangers, text in ((2, "(2 processes that cannot be read)"), (None, "(the driver does not list processes)")):
+        device = replace(plain.devices[0], strangers=strangers)
+        shown = replace(plain, devices=(device,), holding={})
+        assert table(status_document(shown)).splitlines()[2].endswith(text)
+
+
+def test_a_run_on_its_first_reading_is_shown() -> None:
+    document = status_document(replace(snapshot(), totals={}))
+    (run,) = document["gpus"][0]["runs"]
+    assert (run["run"], run["held_seconds"]) == (ANN.run, 0.0)
+
+
+def test_no_proxy_comes_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"node": "n7"}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.handle_request).start()
+        assert fetch(f"127.0.0.1:{server.server_port}") == {"node": "n7"}
+    assert fetch(f"127.0.0.1:{free_port()}") is None
+
+
+def test_what_is_no_agent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+
+        def greet() -> None:
+            client, _ = stranger.accept()
+            client.sendall(b"SSH-2.0-OpenSSH\r\n")
+            client.close()
+
+        threading.Thread(target=greet).start()
+        with pytest.raises(GpuwatchError, match="no gpuwatch agent"):
+            fetch(f"127.0.0.1:{stranger.getsockname()[1]}")
 
 
 def test_the_table_says_why_there_are_no_gpus() -> None:
@@ -82,6 +130,7 @@ def test_a_wrong_interval_is_told_what_is_right(interval: float) -> None:
         ("[account]\nshort_run_seconds = 'soon'\n", r"account\.short_run_seconds is 'soon', and must be a number"),
         ("[account]\nrun_series = -1\n", r"account\.run_series is -1, and must be a number of 0 or more"),
         ("account\n", "is no valid TOML"),
+        ("account = 1\n", r"account is 1, and must be a table: \[account\]"),
     ],
 )
 def test_a_wrong_configuration_is_told_what_is_right(tmp_path: Path, text: str, message: str) -> None:

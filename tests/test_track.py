@@ -49,7 +49,7 @@ def test_no_ring_content_breaks_the_track(entries: list[tuple[int, int]]) -> Non
 
 def test_process_use_by_pid_without_garbage() -> None:
     entries = [
-        ProcessSample(11, us(5002.0), 60), ProcessSample(12, us(5002.0), 37100), ProcessSample(0, us(5002.0), 30),
+        ProcessSample(11, us(5002.0), 60), ProcessSample(12, us(5002.0), 37100),
         ProcessSample(13, 0, 20), ProcessSample(14, us(9999.0), 20), ProcessSample(15, us(5002.0), 0),
     ]  # fmt: skip
     use = process_use(entries, CLOCK, since_us=us(5000.0), now=5002.1)

@@ -17,7 +17,7 @@ LONGEST_GAP = 10.0
 _NO_UTILIZATION = 2.0
 """Seconds without utilisation, for a card that has none to give, before its time is called unknown."""
 _HIGHEST_WATTS = 5000.0
-"""No card draws more: a larger step of the energy counter is a counter that was reset or is broken."""
+"""No card draws more: a larger reading, or step of the energy counter, is broken, or the counter was reset."""
 
 
 class Holders(NamedTuple):
@@ -75,12 +75,11 @@ def _divide(mark: Mark, reading: GpuReading, holders: Holders, until: float) -> 
     shares, stray = _shares(reading, holders)
     owners = holders.listed | shares.keys()
     elapsed = until - mark.until
-    joules = _energy_since(mark, reading, elapsed)
-    seen = joules * (elapsed / (elapsed + mark.unseen))
+    seen, unseen = _energy_since(mark, reading, elapsed)
     stretch = Stretch(elapsed, busy_seconds(reading.pieces, mark.until, until), seen)
     division = unknown(stretch) if holders.hidden and not owners else split(stretch, owners, shares, stray)
-    if mark.unseen:
-        energy = DeviceUse(joules=joules - seen, unattributed_joules=joules - seen)
+    if unseen:
+        energy = DeviceUse(joules=unseen, unattributed_joules=unseen)
         division = division._replace(device=division.device.plus(energy))
     return division
 
@@ -88,7 +87,7 @@ def _divide(mark: Mark, reading: GpuReading, holders: Holders, until: float) -> 
 def _divide_blindly(mark: Mark, reading: GpuReading, holders: Holders) -> Division:
     """A card that has no utilisation to give: of its time only `free` can be told."""
     elapsed = reading.read_at - mark.until
-    stretch = Stretch(elapsed, 0.0, _energy_since(mark, reading, elapsed))
+    stretch = Stretch(elapsed, 0.0, sum(_energy_since(mark, reading, elapsed)))
     return unknown(stretch) if holders.hidden or holders.listed else split(stretch, (), {})
 
 
@@ -105,10 +104,17 @@ def _shares(reading: GpuReading, holders: Holders) -> tuple[dict[Owner, float], 
     return shares, stray
 
 
-def _energy_since(mark: Mark, reading: GpuReading, elapsed: float) -> float:
-    """Joules since the mark: the counter's step, or power over `elapsed` where there is no counter to trust."""
+def _energy_since(mark: Mark, reading: GpuReading, elapsed: float) -> tuple[float, float]:
+    """Joules of the `elapsed` seconds since the mark, and of the time before it that was not seen.
+
+    The counter's step, divided by time; where there is no counter to trust, power now over what was seen.
+    """
     step = _counter_step(mark, reading, elapsed)
-    return step if step is not None else (reading.power_watts or 0.0) * (elapsed + mark.unseen)
+    if step is None:
+        watts = reading.power_watts or 0.0
+        return (watts if watts <= _HIGHEST_WATTS else 0.0) * elapsed, 0.0
+    seen = step * (elapsed / (elapsed + mark.unseen))
+    return seen, step - seen
 
 
 def _counter_step(mark: Mark, reading: GpuReading, elapsed: float) -> float | None:
@@ -130,7 +136,9 @@ def busy_seconds(pieces: Sequence[Piece], start: float, end: float) -> float:
     return busy
 
 
-def owners_of(pids: Collection[int], by_pid: Mapping[int, Owner]) -> Holders:
-    """The holders of a device whose process list is `pids`."""
+def owners_of(pids: Collection[int] | None, by_pid: Mapping[int, Owner]) -> Holders:
+    """The holders of a device whose process list is `pids`; None is a driver that has no such list."""
+    if pids is None:
+        return Holders(by_pid, frozenset(), hidden=True)
     listed = frozenset(by_pid[pid] for pid in pids if pid in by_pid)
     return Holders(by_pid, listed, hidden=any(pid not in by_pid for pid in pids))

@@ -6,7 +6,7 @@ keeps them) and come back at their old value when the run does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import TypeVar
 
 from gpuwatch.account.device import Outcome
@@ -70,19 +70,26 @@ class Ledger:
             self.details[owner] = run
             self._changed_owners.add(owner)
 
-    def restore(self, owner: Owner, totals: Mapping[str, RunTotal], cpu_seconds: float) -> None:
-        """Take back a run's totals from the state, by device, unless they are here."""
-        for uuid, total in totals.items():
-            self.runs.setdefault((uuid, owner), total)
-        self.cpu_seconds.setdefault(owner, cpu_seconds)
+    def add_past(self, key: OnDevice, past: RunTotal) -> None:
+        """Add what the state has of a run that is new here, once."""
+        here = self.runs.get(key, _NO_TOTAL)
+        peak = max(past.memory_peak_bytes, here.memory_peak_bytes)
+        self.runs[key] = RunTotal(past.use.plus(here.use), peak, max(past.used_unix, here.used_unix))
 
-    def put_away(self, unix: float) -> None:
-        """Drop the totals of runs that ended more than the linger time ago and are saved."""
+    def forget_device(self, uuid: str) -> None:
+        """It was taken out: no time passes for it any more. Its totals stay."""
+        del self.marks[uuid]
+
+    def put_away(self, alive: Set[Owner], unix: float) -> None:
+        """Drop the totals of runs that were last charged more than the linger time ago and are saved.
+
+        What is known of a run stays while it is alive.
+        """
         for key, total in list(self.runs.items()):
             if unix - total.used_unix > LINGER_SECONDS and key not in self._changed_runs:
                 del self.runs[key]
         shown = self.shown()
-        for owner in (self.cpu_seconds.keys() | self.details.keys()) - shown - self._changed_owners:
+        for owner in (self.cpu_seconds.keys() | self.details.keys()) - shown - self._changed_owners - alive:
             self.cpu_seconds.pop(owner, None)
             self.details.pop(owner, None)
 

@@ -11,7 +11,7 @@ from gpuwatch.account.ledger import Ledger
 from gpuwatch.attribute.fold import SHORT, Bounds, Folder
 from gpuwatch.attribute.person import read_user_name
 from gpuwatch.attribute.resolver import Resolver
-from gpuwatch.model import GpuReading, Identity, Lineage, Owner, Run
+from gpuwatch.model import Identity, Lineage, Owner, Run
 from gpuwatch.sense.census import Census
 from gpuwatch.sense.lane import Lane
 from gpuwatch.sense.process import TICKS_PER_SECOND, read_lineage
@@ -49,10 +49,9 @@ class Attribution:
         self._unsettled = False
         """A run is too young yet to be charged under its own name: that will change by itself."""
 
-    def attribute(self, readings: Iterable[GpuReading], ledger: Ledger, *, unix: float) -> Attributed:
-        """The owners of all processes in the readings that could be read; the same object while nothing changes."""
-        # A busy pid that is in no process list yet is a process too: lists and samples disagree for a moment.
-        lineages = self._census.look({pid for reading in readings for pid in (*reading.processes, *reading.sm_use)})
+    def attribute(self, pids: Iterable[int], ledger: Ledger, *, boottime: float, unix: float) -> Attributed:
+        """The owners of those of the processes that could be read; the same object while nothing changes."""
+        lineages = self._census.look(pids)
         if lineages == self._lineages and not self._unsettled:
             return self._attributed
         runs_by_pid = self._resolver.resolve(lineages)
@@ -61,7 +60,8 @@ class Attribution:
         runs: dict[Owner, Run] = {}
         members: dict[Identity, tuple[Owner, set[Identity]]] = {}
         for pid, run in runs_by_pid.items():
-            owner = self._folder.owner(run, unix=unix, shown=shown, people=people)
+            age = boottime - run.root.start_ticks / TICKS_PER_SECOND
+            owner = self._folder.owner(run, age=age, shown=shown, people=people)
             owners[pid] = owner
             runs[owner] = run
             members.setdefault(run.root, (owner, {run.root}))[1].add(lineages[pid].process.identity)
@@ -88,6 +88,6 @@ class Attribution:
     def _meet(self, pid: int) -> Lineage | None:
         """Read a process and learn its user's name: the name service can hang as well as the kernel."""
         lineage = read_lineage(pid)
-        if lineage is not None and lineage.process.uid not in self._users:
+        if lineage is not None:
             self._users[lineage.process.uid] = read_user_name(lineage.process.uid)
         return lineage

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 HOST_SECONDS = 5.0
 TREE_SECONDS = 30.0
 """How often the machine, and the process trees of runs, are read: they cost more and change less."""
+PATIENCE_SECONDS = 1.0
+"""What a call to the driver may take before its GPU is given up for this cycle."""
 GLANCE_SECONDS = 1.0
 """How often the use of processes on shared GPUs is read: the driver rounds it to a percent of the time in between."""
 _MISSED_SECONDS = 7 * DAY
@@ -40,6 +42,13 @@ class Moment(NamedTuple):
     unix: float
 
 
+class _Past(NamedTuple):
+    """Of which devices a run's totals are still only in the state, and whether its CPU seconds are."""
+
+    uuids: set[str]
+    cpu: bool
+
+
 class Cycle:
     """The stages, and what they keep between two cycles."""
 
@@ -48,7 +57,7 @@ class Cycle:
     ) -> None:
         self._settings = settings
         self._store = store
-        self._fleet = Fleet(patience=min(settings.interval, 1.0), clock=clock)
+        self._fleet = Fleet(patience=PATIENCE_SECONDS, clock=clock)
         self._attribution = Attribution(node=settings.node, boot_unix=saved.boot_unix, bounds=settings.bounds)
         self._sensors = Sensors()
         self._cpu = CpuMeter()
@@ -56,6 +65,9 @@ class Cycle:
         self._infos: dict[str, GpuInfo] = {}
         self._meters_energy: set[str] = set()
         self._shared: set[str] = set()
+        self._pids: dict[str, set[int]] = {}
+        self._past_of: dict[Owner, _Past] = {}
+        """Runs, and the devices, whose past is to be looked up before anything of them is saved."""
         self._host: HostReading | None = None
         self._tree_memory: Mapping[Owner, int] = {}
         self._host_due = self._trees_due = 0.0
@@ -81,7 +93,7 @@ class Cycle:
         for key, size in memory.items():
             self.ledger.enter_memory(key, size or 0)
         self.ledger.ripen(now.unix)
-        self.ledger.put_away(now.unix)
+        self.ledger.put_away(self._attributed.runs.keys(), now.unix)
         persisted = self._save(now)
         seen = Now(
             readings=readings,
@@ -91,6 +103,7 @@ class Cycle:
             },
             meters_energy=self._meters_energy,
             memory=memory,
+            strangers={uuid: self._strangers_in(reading) for uuid, reading in readings.items()},
             tree_memory=self._tree_memory,
             host=self._host,
             sensors=dict(self._sensors.states),
@@ -129,7 +142,7 @@ class Cycle:
         readings = self._sensors.run("gpu", lambda: self._fleet.read(since, now=now.boottime), unix=now.unix) or {}
         self._infos.update(self._fleet.infos)
         before = self._attributed
-        self._attributed = self._attribution.attribute(readings.values(), self.ledger, unix=now.unix)
+        self._attributed = self._attribute(readings, now)
         known = before.owners
         if self._attributed is not before:
             known = {**before.owners, **self._attributed.owners}
@@ -144,7 +157,28 @@ class Cycle:
             self._enter(uuid, reading, holders, now)
         for uuid in marks.keys() - readings.keys():
             self.ledger.enter(uuid, miss(marks[uuid], now.boottime), unix=now.unix)
+            if marks[uuid].unseen > _MISSED_SECONDS:
+                log.warning("GPU %d (%s) has not been seen for a week: taken out", self._infos[uuid].index, uuid)
+                self.ledger.forget_device(uuid)
         return readings
+
+    def _attribute(self, readings: Mapping[str, GpuReading], now: Moment) -> Attributed:
+        # A busy pid that is in no process list yet is a process too: lists and samples disagree for a moment.
+        for uuid, reading in readings.items():
+            self._pids[uuid] = {*(reading.processes or ()), *reading.sm_use}
+        # The processes of a GPU that was not read now are kept in mind: they are who they were when it is back.
+        pids = {pid for uuid in self.ledger.marks.keys() | readings.keys() for pid in self._pids.get(uuid, ())}
+        attributed = self._sensors.run(
+            "processes",
+            lambda: self._attribution.attribute(pids, self.ledger, boottime=now.boottime, unix=now.unix),
+            unix=now.unix,
+        )
+        return attributed or Attributed({}, {}, {})
+
+    def _strangers_in(self, reading: GpuReading) -> int | None:
+        if reading.processes is None:
+            return None
+        return sum(pid not in self._attributed.owners for pid in reading.processes)
 
     def _enter(self, uuid: str, reading: GpuReading, holders: Holders, now: Moment) -> None:
         mark = self.ledger.marks.get(uuid)
@@ -152,27 +186,33 @@ class Cycle:
         outcome = observe(mark, reading, holders) if mark else first
         for owner in outcome.charges:
             if (uuid, owner) not in self.ledger.runs:
-                self._recall(owner, now)
+                self._past_of.setdefault(owner, _Past(set(), owner not in self.ledger.cpu_seconds)).uuids.add(uuid)
         self.ledger.enter(uuid, outcome, unix=now.unix)
         if reading.energy_joules is not None or reading.power_watts is not None:
             self._meters_energy.add(uuid)
 
-    def _recall(self, owner: Owner, now: Moment) -> None:
-        """A run that is charged here for the first time may have a past in the state."""
-        if self._store is None:
-            return
-        try:
+    def _recall_past(self, now: Moment) -> None:
+        """Add what the state has of runs that are charged here for the first time. Raises DiskRefused."""
+        while self._past_of and self._store is not None:
+            owner, missing = next(iter(self._past_of.items()))
             totals, cpu_seconds = self._store.recall(owner, unix=now.unix)
-        except DiskRefused as error:
-            log.warning("the past of %s is not known: %s", owner.run, error)
-        else:
-            self.ledger.restore(owner, totals, cpu_seconds)
+            for uuid in missing.uuids & totals.keys():
+                self.ledger.add_past((uuid, owner), totals[uuid])
+            if missing.cpu and cpu_seconds:
+                self.ledger.enter_cpu(owner, cpu_seconds)
+            del self._past_of[owner]
 
     def _sense_trees(self) -> None:
         trees = self._attributed.trees
-        readings = {root: reading for root, (_, of) in trees.items() if (reading := read_tree(of)) is not None}
-        for root, seconds in self._cpu.advance(readings).items():
-            self.ledger.enter_cpu(trees[root][0], seconds)
+        roots = {root.pid for root in trees}
+        readings = {
+            root: reading
+            for root, (_, of) in trees.items()
+            if (reading := read_tree(of, others=roots - {root.pid})) is not None
+        }
+        steps = self._cpu.advance(readings)
+        for root in readings:
+            self.ledger.enter_cpu(trees[root][0], steps.get(root, 0.0))
         memory: dict[Owner, int] = {}
         for root, reading in readings.items():
             owner = trees[root][0]
@@ -181,8 +221,10 @@ class Cycle:
 
     def _save(self, now: Moment) -> bool:
         if self._store is None:
+            self.ledger.settle()
             return False
         try:
+            self._recall_past(now)
             self._store.commit(self.ledger.changes(), self._infos, unix=now.unix)
             self._store.tidy(unix=now.unix)
         except DiskRefused as error:
@@ -201,7 +243,7 @@ def memory_by_owner(readings: Mapping[str, GpuReading], owners: Mapping[int, Own
     """Device memory in bytes of every owner on every device that it is on; None where the driver won't say."""
     sizes: dict[OnDevice, list[int | None]] = {}
     for uuid, reading in readings.items():
-        for pid, size in reading.processes.items():
+        for pid, size in (reading.processes or {}).items():
             if pid in owners:
                 sizes.setdefault((uuid, owners[pid]), []).append(size)
     return {key: None if set(parts) == {None} else sum(filter(None, parts)) for key, parts in sizes.items()}

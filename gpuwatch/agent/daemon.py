@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 _LISTENER = "_GPUWATCH_LISTENER"
 _FRESH_SINCE = "_GPUWATCH_FRESH_SINCE"
 """Carried by a fresh process: the inherited listening socket, and when (boot time) it took over."""
+_FILES = 8192
 _FRESH_SECONDS = 300.0
 """A library that does not match the driver on disk either is not tried again for this long."""
 
@@ -43,10 +45,12 @@ class Agent:
 
     def run(self) -> None:
         """Sample and serve until told to stop. Raises what ended it otherwise."""
+        _allow_many_files()
         listener = _inherited_listener() or bind(self._settings.listen)
-        store = self._open_store()
+        now = read_moment()
+        store, saved = self._open(now)
         try:
-            self._serve(listener, store)
+            self._serve(listener, Cycle(self._settings, store, saved, now))
         finally:
             if store is not None:
                 store.close()
@@ -55,23 +59,28 @@ class Agent:
         if self._fresh_process:
             _become_fresh_process(listener)
 
-    def _open_store(self) -> Store | None:
+    def _open(self, now: Moment) -> tuple[Store | None, Saved]:
+        """The state, and what it knows. One that can be opened and not read is left alone, not written over."""
+        store = None
         try:
-            store = Store(self._settings.state_directory, unix=read_unix())
+            store = Store(self._settings.state_directory, unix=now.unix)
+            saved = load(store, now)
         except DiskRefused as error:
             log.error("%s; going on without it: all totals start at 0", error)
-            return None
+            if store is not None:
+                store.close()
+            return None, load(None, now)
         if store.set_aside is not None:
             log.error("the state file was damaged: it is kept as %s, and all totals start at 0", store.set_aside)
-        return store
+        return store, saved
 
-    def _serve(self, listener: socket.socket, store: Store | None) -> None:
+    def _serve(self, listener: socket.socket, cycle: Cycle) -> None:
         host, port = listener.getsockname()[:2]
         at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         log.info("look at http://%s/ and have Prometheus scrape http://%s/metrics", at, at)
-        asyncio.run(self._serve_until_stopped(listener.dup(), store))
+        asyncio.run(self._serve_until_stopped(listener.dup(), cycle))
 
-    async def _serve_until_stopped(self, listener: socket.socket, store: Store | None) -> None:
+    async def _serve_until_stopped(self, listener: socket.socket, cycle: Cycle) -> None:
         server = Server(Pages(lambda: self._snapshot), read_unix)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -81,7 +90,7 @@ class Agent:
             loop.call_soon_threadsafe(event.set)
 
         told = (partial(tell, server.ready), partial(tell, server.stop))
-        sampler = threading.Thread(target=self._sample, args=(store, *told), name="gpuwatch-cycle")
+        sampler = threading.Thread(target=self._sample, args=(cycle, *told), name="gpuwatch-cycle")
         sampler.start()
         try:
             await server.serve(sockets=[listener])
@@ -89,18 +98,16 @@ class Agent:
             self._stop.set()
             await asyncio.to_thread(sampler.join)
 
-    def _sample(self, store: Store | None, ready: Callable[[], object], end: Callable[[], object]) -> None:
+    def _sample(self, cycle: Cycle, ready: Callable[[], object], end: Callable[[], object]) -> None:
         try:
-            self._sample_until_stopped(store, ready)
+            self._sample_until_stopped(cycle, ready)
         except BaseException as error:  # noqa: BLE001  carried to the main thread, which raises it
             self._failure = error
         if not self._stop.is_set():
             end()
 
-    def _sample_until_stopped(self, store: Store | None, ready: Callable[[], object]) -> None:
-        now = read_moment()
-        cycle = Cycle(self._settings, store, load(store, now), now)
-        due = now.boottime
+    def _sample_until_stopped(self, cycle: Cycle, ready: Callable[[], object]) -> None:
+        due = read_boottime()
         try:
             while self._wait(due, cycle):
                 now = read_moment()
@@ -131,11 +138,18 @@ def read_moment() -> Moment:
 
 
 def load(store: Store | None, now: Moment) -> Saved:
-    """What the state knows of the past; nothing where there is no state."""
+    """What the state knows of the past; nothing where there is no state. Raises DiskRefused."""
     boot_unix = now.unix - now.boottime
     if store is None:
         return Saved({}, {}, {}, {}, {}, boot_unix)
     return store.load(unix=now.unix, boot_id=read_boot_id(), boot_unix=boot_unix, run_seconds=LINGER_SECONDS)
+
+
+def _allow_many_files() -> None:
+    """A descriptor for each client and each process on a GPU can be more than the usual 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def _inherited_listener() -> socket.socket | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import NoReturn
 
-from gpuwatch.errors import DriverUnavailable, LibraryMismatch
+from gpuwatch.errors import DriverUnavailable, GpuUnavailable, LibraryMismatch
 from gpuwatch.model import GpuInfo, GpuReading
 from gpuwatch.sense import nvml
 from gpuwatch.sense.clocks import Clock
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 _OPENING_PATIENCE = 10.0
 _RETRY_SECONDS = 10.0
 """How often a driver or card that never answered is tried again; one that has gone is tried at every cycle."""
+_RENEW_SECONDS = 60.0
 _SEARCH_SECONDS = 300.0
 """How often the driver is reopened to look for a GPU that was here and is not listed any more."""
 
@@ -35,6 +36,7 @@ class Fleet:
         self._driver: nvml.Driver | None = None
         self._sensors: dict[int, GpuSensor] = {}
         self._problems: dict[int, str] = {}
+        self._failing_since: dict[int, float] = {}
         self._gone = ""
         self._to_close = False
         self._try_at = 0.0
@@ -55,12 +57,14 @@ class Fleet:
 
     def problem_of(self, gpu: GpuInfo) -> str:
         """Why the GPU was not read."""
-        return self._problems.get(gpu.index) or self._gone or "the driver does not list it"
+        here = self._sensors.get(gpu.index)
+        problem = self._problems.get(gpu.index) if here is None or here.card.info.uuid == gpu.uuid else ""
+        return problem or self._gone or "the driver does not list it"
 
     def read(self, since: Mapping[str, float], *, now: float) -> dict[str, GpuReading]:
         """The readings of all GPUs that answer, with their utilisation from `since` by uuid (else from now).
 
-        Raises DriverUnavailable where no GPU can be read at all.
+        Raises DriverUnavailable where there is none to read, and GpuUnavailable where none answers.
         """
         self._search(since.keys() - self.infos.keys(), now)
         try:
@@ -97,8 +101,14 @@ class Fleet:
                 self._gone = str(result)
                 self._to_close = True
                 raise result
-            self._note(sensors[uuid].card.info.index, result)
-        return {uuid: result for uuid, result in results.items() if isinstance(result, GpuReading)}
+            index = sensors[uuid].card.info.index
+            self._note(index, result)
+            if uuid not in self._calls.stuck():
+                self._renew(index, now)
+        readings = {uuid: result for uuid, result in results.items() if isinstance(result, GpuReading)}
+        if results and not readings:
+            raise GpuUnavailable(f"no GPU answers: {'; '.join(sorted({str(result) for result in results.values()}))}")
+        return readings
 
     def _by_uuid(self) -> dict[str, GpuSensor]:
         return {sensor.card.info.uuid: sensor for sensor in self._sensors.values()}
@@ -134,6 +144,13 @@ class Fleet:
             self._note(index, card)
             if isinstance(card, nvml.Card):
                 self._sensors[index] = GpuSensor(card, self._clock)
+
+    def _renew(self, index: int, now: float) -> None:
+        """Open a card anew that has failed for long: a GPU that was reset wants a new handle."""
+        if index not in self._problems:
+            self._failing_since.pop(index, None)
+        elif now - self._failing_since.setdefault(index, now) > _RENEW_SECONDS:
+            del self._failing_since[index], self._sensors[index]
 
     def _refuse(self, error: Exception | None, now: float) -> NoReturn:
         self._gone = str(error)

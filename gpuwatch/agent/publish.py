@@ -29,6 +29,8 @@ class Now:
     meters_energy: Set[str]
     memory: Mapping[OnDevice, int | None]
     """Device memory in bytes of every owner on every device that it is on; None where the driver won't say."""
+    strangers: Mapping[str, int | None]
+    """By uuid, the processes of which nothing could be read; None where the driver lists no processes."""
     tree_memory: Mapping[Owner, int]
     host: HostReading | None
     sensors: Mapping[str, SensorState]
@@ -65,6 +67,7 @@ def _devices(ledger: Ledger, now: Now) -> Iterable[DeviceView]:
             info=now.infos[uuid],
             use=ledger.devices[uuid],
             reading=now.readings.get(uuid),
+            strangers=now.strangers.get(uuid, 0),
             problem=now.problems.get(uuid, ""),
             energy_known=uuid in now.meters_energy or ledger.devices[uuid].joules > 0,
         )

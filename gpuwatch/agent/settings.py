@@ -69,6 +69,8 @@ def _read_bounds(path: Path) -> Bounds:
         raise UsageError(f"{path} is no valid TOML: {error}") from error
     known = {item.name for item in fields(Bounds)}
     table = document.pop("account", {})
+    if not isinstance(table, dict):
+        raise UsageError(f"{path}: account is {table!r}, and must be a table: [account]")
     for key in [*document, *(f"account.{key}" for key in table if key not in known)]:
         raise UsageError(
             f"{path}: unknown key {key!r}; there is: {', '.join(sorted(f'account.{name}' for name in known))}"

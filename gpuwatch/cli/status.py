@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import time
+from http.client import HTTPException
 from typing import Any
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 import click
 
@@ -31,13 +32,14 @@ def status(as_json: bool, listen: str) -> None:
 def fetch(listen: str) -> dict[str, Any] | None:
     """The agent's document; None where no agent listens there."""
     try:
-        with urlopen(f"http://{listen}/api/v1/status", timeout=_TIMEOUT_SECONDS) as answer:
+        # Not through a proxy: the agent is on this machine, whatever http_proxy says.
+        with build_opener(ProxyHandler({})).open(f"http://{listen}/api/v1/status", timeout=_TIMEOUT_SECONDS) as answer:
             document: dict[str, Any] = json.load(answer)
     except URLError as error:
         if isinstance(error.reason, ConnectionRefusedError):
             return None
         raise GpuwatchError(f"the agent at {listen} gave no status: {error}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         raise GpuwatchError(f"what listens at {listen} is no gpuwatch agent: {error}") from error
     return document
 
@@ -68,11 +70,17 @@ def table(document: dict[str, Any]) -> str:
     for gpu in document["gpus"]:
         what = (str(gpu["gpu"]), gpu["model"], _percent(gpu["utilization_ratio"]), _memory(gpu))
         holders = [_holder(run) for run in gpu["runs"] if run["holding"]]
-        nobody = ("-", "", "", "free" if gpu["up"] else gpu["problem"])
+        nobody = ("-", "", "", gpu["problem"] or _without_owner(gpu["strangers"]))
         rows += [(*what, *whose) for whose in holders or [nobody]]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join([title, *lines])
+
+
+def _without_owner(strangers: int | None) -> str:
+    if strangers is None:
+        return "(the driver does not list processes)"
+    return f"({strangers} processes that cannot be read)" if strangers else "free"
 
 
 def _holder(run: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -141,7 +141,7 @@ class _Families:
         yield _gauge(
             "gpuwatch_run_gpu_memory_peak_bytes",
             "The most device memory a run had at any reading.",
-            [(at, self._snapshot.totals[key].memory_peak_bytes) for key, at in holding],
+            [(at, self._snapshot.totals[key].memory_peak_bytes or None) for key, at in holding],
         )
 
     def _agent(self) -> Iterator[Metric]:
@@ -227,7 +227,7 @@ class _Families:
         yield _counter(
             "gpuwatch_run_cpu_seconds",
             "CPU time of a run's process tree.",
-            [(at, snapshot.cpu_seconds.get(owner, 0.0)) for owner, at in self._owners.items()],
+            [(at, snapshot.cpu_seconds.get(owner)) for owner, at in self._owners.items()],
         )
         yield _gauge(
             "gpuwatch_run_memory_bytes",
@@ -244,8 +244,11 @@ class _Families:
             "gpuwatch_user_gpu_held_seconds", "GPU time a user held, by project.", [(at, u.held) for at, u in rows]
         )
         yield _counter("gpuwatch_user_gpu_busy_seconds", "GPU time a user kept busy.", [(at, u.busy) for at, u in rows])
+        metered = any(device.energy_known for device in self._snapshot.devices)
         yield _counter(
-            "gpuwatch_user_gpu_energy_joules", "Energy charged to a user.", [(at, u.joules) for at, u in rows]
+            "gpuwatch_user_gpu_energy_joules",
+            "Energy charged to a user.",
+            [(at, u.joules if metered else None) for at, u in rows],
         )
 
     def _host(self) -> Iterator[Metric]:

@@ -101,16 +101,16 @@ def _percent(ratio: float | None) -> str:
 
 
 def _no_gpus(snapshot: Snapshot) -> str:
-    return escape(snapshot.sensors["gpu"].problem if "gpu" in snapshot.sensors else "No GPU was found.")
+    return escape((snapshot.sensors["gpu"].problem if "gpu" in snapshot.sensors else "") or "No GPU was found.")
 
 
 def _health(snapshot: Snapshot | None, unix: float) -> Response:
     if snapshot is None:
         return _text(503, "starting: no reading yet\n")
-    age = unix - snapshot.taken_unix
+    age = abs(unix - snapshot.taken_unix)  # a clock set back does not make a reading new
     if age > max(_STALE_SECONDS, STALE_CYCLES * snapshot.interval):
         return _text(503, f"stale: the last reading is {age:.0f} s old\n")
-    return _text(200, f"ok: the last reading is {max(age, 0.0):.1f} s old\n")
+    return _text(200, f"ok: the last reading is {age:.1f} s old\n")
 
 
 def _text(status: int, text: str) -> Response:

@@ -20,6 +20,8 @@ REQUEST_SECONDS = 10.0
 """What a client may take to send the head of a request."""
 FIRST_SECONDS = 2.0
 """What a request that comes before the first snapshot waits for it."""
+RESPONSE_SECONDS = 30.0
+"""What a client may take to read a response."""
 _KEEP_ALIVE_SECONDS = 75
 _LONGEST_HEAD = 16 * 1024
 _CLOSING_SECONDS = 1
@@ -30,6 +32,7 @@ class BoundedProtocol(H11Protocol):
 
     _idle: dict[BoundedProtocol, None]
     _deadline: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock for the first request."""
@@ -42,6 +45,8 @@ class BoundedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""
         self._stop_waiting()
+        if self._reading is not None:
+            self._reading.cancel()
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
@@ -52,9 +57,11 @@ class BoundedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Start the clock for the next request of the connection; uvicorn's keep-alive ends a silent one."""
-        super().on_response_complete()
         if not self.transport.is_closing():
             self._idle[self] = None
+            if self.transport.get_write_buffer_size() and self._reading is None:
+                self._reading = self.loop.call_later(RESPONSE_SECONDS, self._drop_unread)
+        super().on_response_complete()
 
     def data_received(self, data: bytes) -> None:
         """Start the clock when a further request begins."""
@@ -66,6 +73,11 @@ class BoundedProtocol(H11Protocol):
         """Close the connection without an answer."""
         self._stop_waiting()
         self.transport.abort()
+
+    def _drop_unread(self) -> None:
+        self._reading = None
+        if self.transport.get_write_buffer_size():
+            self.drop()
 
     def _await_request(self) -> None:
         self._idle[self] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpuwatch.model import DeviceView, OnDevice, Snapshot
+from gpuwatch.model import DeviceView, OnDevice, RunTotal, Snapshot
 
 
 def status_document(snapshot: Snapshot, *, agent: bool = True) -> dict[str, Any]:
@@ -53,12 +53,13 @@ def _gpu(device: DeviceView, snapshot: Snapshot) -> dict[str, Any]:
         "busy_seconds": device.use.busy,
         "unattributed_busy_seconds": device.use.unattributed_busy,
         "energy_joules": device.use.joules if device.energy_known else None,
-        "runs": [_run(key, snapshot) for key in snapshot.totals if key[0] == device.info.uuid],
+        "strangers": device.strangers,
+        "runs": [_run(key, snapshot) for key in {**snapshot.totals, **snapshot.holding} if key[0] == device.info.uuid],
     }
 
 
 def _run(key: OnDevice, snapshot: Snapshot) -> dict[str, Any]:
-    owner, use = key[1], snapshot.totals[key].use
+    owner, use = key[1], snapshot.totals.get(key, RunTotal()).use
     run = snapshot.runs.get(owner)
     return {
         **owner._asdict(),

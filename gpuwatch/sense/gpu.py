@@ -34,6 +34,8 @@ class GpuSensor:
     def read(self, since: float) -> GpuReading:
         """The card now, and its utilisation since `since` (boot time).
 
+        While the driver has no newer utilisation the use of processes is kept for the reading that has.
+
         Raises GpuUnavailable or DriverUnavailable. A reading that the card lacks is None in the result.
         """
         card = self.card
@@ -45,7 +47,9 @@ class GpuSensor:
         if not pieces and (pieces is None or now - since > LONGEST_PERIOD):
             rate = card.read_rate()
             pieces = None if rate is None else (Piece(now, rate),)
-        self._use_until_us = max(self._use_until_us, clock.to_driver_us(since))
+        since_us = clock.to_driver_us(since)
+        if since_us > self._use_until_us:
+            self._use, self._use_until_us = {}, since_us  # what was used before is of a time that is not asked for
         self._add_use(clock)
         if now >= self._condition_due:
             self._condition_due = now + CONDITION_SECONDS
@@ -54,13 +58,14 @@ class GpuSensor:
             info=card.info,
             read_at=now,
             pieces=pieces or (),
-            sm_use=self._use,
+            sm_use=dict(self._use),
             processes=card.read_processes(),
             energy_joules=card.read_energy_joules(),
             power_watts=card.read_power_watts(),
             condition=self._condition,
         )
-        self._use = {}
+        if reading.pieces:
+            self._use = {}
         return reading
 
     def _read_ring(self, since: float) -> tuple[DriverClock, float, tuple[Piece, ...] | None]:

@@ -19,6 +19,8 @@ from gpuwatch.errors import Overrun
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 _SHORTEST_WAIT = 0.01
+_HASTE = 8
+_SHORTEST_PATIENCE = 0.05
 
 
 class _Batch(Generic[K, R]):
@@ -88,17 +90,22 @@ class Lane(Generic[K, R]):
     def run(self, calls: Mapping[K, Callable[[], R]], *, patience: float) -> dict[K, R | Exception]:
         """What each call returned, the exception that it raised, or Overrun.
 
-        `patience` is what one call may take in seconds; a batch takes longer only by the calls that hang in it.
+        `patience` is what the first call that hangs may take, in seconds; those after it in the same batch get an
+        eighth, so that many that hang at once cost the others little.
         """
         stuck = self.stuck()
-        results: dict[K, R | Exception] = {key: Overrun("still hangs in the driver") for key in stuck & calls.keys()}
+        results: dict[K, R | Exception] = {key: Overrun("its last call still hangs") for key in stuck & calls.keys()}
         waiting = deque((key, call) for key, call in calls.items() if key not in stuck)
         while waiting:
             batch = _Batch(waiting)
-            self._submit(batch)
+            try:
+                self._submit(batch)
+            except RuntimeError as error:  # no further thread is to be had now
+                return results | dict.fromkeys((key for key, _ in waiting), error)
             if (hung := batch.wait(patience)) is not None:
                 self._leave_behind(hung)
-                batch.results[hung] = Overrun(f"no answer from the driver within {patience:g} s")
+                batch.results[hung] = Overrun(f"no answer within {patience:g} s")
+                patience = max(patience / _HASTE, _SHORTEST_PATIENCE)
             results.update(batch.results)
             waiting = batch.calls
         return results
@@ -116,9 +123,10 @@ class Lane(Generic[K, R]):
 
     def _submit(self, batch: _Batch[K, R]) -> None:
         if self._queue is None:
-            self._queue = SimpleQueue()
-            self._thread = threading.Thread(target=_serve, args=(self._queue,), name=self._name, daemon=True)
-            self._thread.start()
+            queue: SimpleQueue[_Batch[K, R] | None] = SimpleQueue()
+            thread = threading.Thread(target=_serve, args=(queue,), name=self._name, daemon=True)
+            thread.start()
+            self._queue, self._thread = queue, thread
         self._queue.put(batch)
 
     def _leave_behind(self, key: K) -> None:

@@ -38,6 +38,8 @@ _DRIVER_GONE = frozenset(
     }
 )
 _MOST_PROCESSES = 256
+_HIGHEST_PID = 2**22
+_MOST_BYTES = 2**48
 _NOT_AVAILABLE = pynvml.NVML_VALUE_NOT_AVAILABLE_ulonglong.value
 _ProcessList = Sequence[tuple[int, int | None]]
 
@@ -106,23 +108,33 @@ class Card:
     def read_process_samples(self, since_us: int) -> list[ProcessSample]:
         """SM use of the processes that were busy since `since_us`, unsorted and unchecked."""
         answer = self._ask(pynvml.nvmlDeviceGetProcessUtilization, since_us, empty=())
-        return [ProcessSample(entry.pid, entry.timeStamp, entry.smUtil) for entry in answer or ()]
+        return [
+            ProcessSample(entry.pid, entry.timeStamp, entry.smUtil)
+            for entry in answer or ()
+            if 0 < entry.pid <= _HIGHEST_PID
+        ]
 
-    def read_processes(self) -> dict[int, int | None]:
-        """Device memory in bytes by pid, of compute, graphics and MPS processes."""
+    def read_processes(self) -> dict[int, int | None] | None:
+        """Device memory in bytes by pid, of compute, graphics and MPS processes; None where there is no such list.
+
+        Impossible pids and sizes are garbage.
+        """
+        lists = [found for calls in _PROCESS_LISTS if (found := self._read_process_list(calls)) is not None]
+        if not lists:
+            return None
         memory: dict[int, int | None] = {}
-        for calls in _PROCESS_LISTS:
-            for pid, size in self._read_process_list(calls):
-                known = memory.get(pid)
-                memory[pid] = max(known, size or 0) if known else size
+        for pid, size in (entry for entries in lists for entry in entries):
+            if 0 < pid <= _HIGHEST_PID:
+                sizes = [known for known in (memory.get(pid), size) if known is not None and known <= _MOST_BYTES]
+                memory[pid] = max(sizes, default=None)
         return memory
 
-    def _read_process_list(self, calls: Iterable[Callable[[Any], _ProcessList]]) -> _ProcessList:
+    def _read_process_list(self, calls: Iterable[Callable[[Any], _ProcessList]]) -> _ProcessList | None:
         for call in calls:
             answer: _ProcessList | None = self._ask(call, empty=())
             if answer is not None:
                 return answer
-        return ()
+        return None
 
     def read_memory(self) -> tuple[int, int] | None:
         """Device memory used and in all, in bytes. Version 2 keeps what the driver reserves out of `used`."""

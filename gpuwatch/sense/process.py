@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,8 @@ PROC = Path("/proc")
 _DEEPEST = 64
 _LARGEST_TREE = 4096
 _ARGUMENT_BYTES = 4096
-_CHILDREN_BYTES = 65536
+_MOST_THREADS = 4096
+_LONGEST_FILE = 1 << 20
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -23,7 +24,6 @@ class Stat(NamedTuple):
 
     name: str
     parent: int
-    session: int
     cpu_ticks: int
     """Of the process, and of the children that it has waited for."""
     start_ticks: int
@@ -37,7 +37,6 @@ def parse_stat(text: bytes) -> Stat:
     return Stat(
         name=head.partition(b"(")[2].decode("utf-8", "replace"),
         parent=int(fields[1]),
-        session=int(fields[3]),
         cpu_ticks=sum(map(int, fields[11:15])),
         start_ticks=int(fields[19]),
         memory_bytes=int(fields[21]) * _PAGE,
@@ -52,11 +51,20 @@ def _read(path: str, size: int = 4096) -> bytes:
         os.close(descriptor)
 
 
+def _read_whole(path: str) -> bytes:
+    """A file that the kernel gives a page at a time."""
+    with open(path, "rb", buffering=0) as file:
+        parts: list[bytes] = []
+        while (part := file.read(65536)) and len(parts) * 4096 < _LONGEST_FILE:
+            parts.append(part)
+        return b"".join(parts)
+
+
 def read_stat(pid: int, proc: Path = PROC) -> Stat | None:
-    """The process's stat, None where it is gone."""
+    """The process's stat, None where it is gone or not ours to see."""
     try:
         return parse_stat(_read(f"{proc}/{pid}/stat"))
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:
         return None
 
 
@@ -66,13 +74,12 @@ def read_process(pid: int, proc: Path = PROC) -> Process | None:
         stat = parse_stat(_read(f"{proc}/{pid}/stat"))
         owner = os.stat(f"{proc}/{pid}").st_uid
         arguments = _read(f"{proc}/{pid}/cmdline", _ARGUMENT_BYTES)
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
+    except OSError:
         return None
     return Process(
         identity=Identity(pid, stat.start_ticks),
         parent=stat.parent,
         uid=owner,
-        session=stat.session,
         name=stat.name,
         arguments=tuple(part.decode("utf-8", "replace") for part in arguments.rstrip(b"\0").split(b"\0")),
     )
@@ -90,8 +97,8 @@ def read_lineage(pid: int, proc: Path = PROC) -> Lineage | None:
     return Lineage(tuple(members)) if members else None
 
 
-def read_tree(roots: Iterable[Identity], proc: Path = PROC) -> TreeReading | None:
-    """CPU and memory of the trees below `roots`, themselves included; None where all are gone.
+def read_tree(roots: Iterable[Identity], proc: Path = PROC, *, others: Set[int] = frozenset()) -> TreeReading | None:
+    """CPU and memory of the trees below `roots`, themselves included, down to `others`; None where all are gone.
 
     Follows the children of each thread, so the cost grows with these trees and not with the machine. The CPU of a child
     that was waited for is in its parent, so the sum does not fall when a child ends.
@@ -107,7 +114,7 @@ def read_tree(roots: Iterable[Identity], proc: Path = PROC) -> TreeReading | Non
             continue
         ticks += stat.cpu_ticks
         memory += stat.memory_bytes
-        children = _read_children(pid, proc) - members
+        children = _read_children(pid, proc) - members - others
         members |= children
         waiting.extend(children)
     return TreeReading(ticks / TICKS_PER_SECOND, memory) if alive else None
@@ -121,8 +128,8 @@ def _read_stat_of(process: Identity, proc: Path) -> Stat | None:
 def _read_children(pid: int, proc: Path) -> set[int]:
     children: set[int] = set()
     try:
-        for thread in os.listdir(f"{proc}/{pid}/task"):
-            children.update(map(int, _read(f"{proc}/{pid}/task/{thread}/children", _CHILDREN_BYTES).split()))
-    except (FileNotFoundError, ProcessLookupError):
+        for thread in os.listdir(f"{proc}/{pid}/task")[:_MOST_THREADS]:
+            children.update(map(int, _read_whole(f"{proc}/{pid}/task/{thread}/children").split()))
+    except OSError:
         return children  # it ended while it was read: what was found so far still lives
     return children

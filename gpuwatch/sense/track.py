@@ -86,10 +86,10 @@ def process_use(samples: Iterable[ProcessSample], clock: DriverClock, *, since_u
     """What processes used from `since_us` to the newest sample, garbage left out.
 
     The driver gives each process's mean since then, in whole percent; the time is by the driver's own stamps.
-    Impossible percentages, pid 0 and stamps outside of the window are garbage. A use of 0 % is one that was rounded.
+    Impossible percentages and stamps outside of the window are garbage. A use of 0 % is one that was rounded.
     """
     latest_us = clock.to_driver_us(now + _AHEAD)
-    sound = [s for s in samples if s.pid and s.sm_percent <= 100 and since_us < s.driver_us <= latest_us]
+    sound = [s for s in samples if s.sm_percent <= 100 and since_us < s.driver_us <= latest_us]
     until_us = max((sample.driver_us for sample in sound), default=since_us)
     by_pid: dict[int, float] = {}
     for sample in sound:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
+from contextlib import suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
-from gpuwatch.errors import StateError
+from gpuwatch.errors import DiskRefused, StateError
 from gpuwatch.state.migrations import migrate
 
 FILE_NAME = "gpuwatch.sqlite3"
 _LOCK_NAME = "lock"
+_DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 _COMPANIONS = ("", "-wal", "-shm")
 
 
@@ -24,30 +27,31 @@ def default_directory() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "gpuwatch"
 
 
-def lock_directory(directory: Path) -> IO[str]:
+def lock_directory(directory: Path) -> FileIO:
     """Make the directory and take it for this process; keep the returned file open for as long.
 
     Raises StateError where it cannot be made or another agent has it.
     """
     try:
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        lock = (directory / _LOCK_NAME).open("a+", encoding="ascii")
+        lock = (directory / _LOCK_NAME).open("ab+", buffering=0)
     except OSError as error:
-        raise StateError(
+        kind = DiskRefused if error.errno in _DISK_TROUBLE else StateError
+        raise kind(
             f"cannot use the state directory {directory}: {error.strerror}; name a writable one with --state-dir"
         ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         lock.seek(0)
-        holder = lock.read().strip() or "unknown"
+        holder = lock.read(20).decode("ascii", "replace").strip() or "unknown"
         lock.close()
         raise StateError(
             f"another agent (pid {holder}) uses the state directory {directory}: stop it, or name another --state-dir"
         ) from error
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
+    with suppress(OSError):  # who holds it is only told; a full disk must not matter here
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n".encode("ascii"))
     return lock
 
 

@@ -79,7 +79,12 @@ def migrate(connection: sqlite3.Connection, *, unix: float) -> list[str]:
     for name, script in missing:
         # executescript commits by itself unless the script holds the transaction.
         quoted = name.replace("'", "''")
-        connection.executescript(
-            f"BEGIN IMMEDIATE;\n{script}\nINSERT INTO migration VALUES ('{quoted}', {unix!r});\nCOMMIT;"
-        )
+        try:
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{script}\nINSERT INTO migration VALUES ('{quoted}', {unix!r});\nCOMMIT;"
+            )
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_ERROR":  # the disk's doing, not the script's
+                raise
+            raise StateError(f"the state cannot be brought to this version's shape ({name}): {error}") from error
     return [name for name, _ in missing]

@@ -71,23 +71,24 @@ class Store:
         self._lock = lock_directory(directory)
         try:
             self._db = self._open(directory / FILE_NAME, unix)
+            self._devices: dict[str, int] = dict(self._db.execute("SELECT uuid, id FROM device"))
+            self._minute = int(self._meta("minute") or 0)
         except BaseException:
             self._lock.close()
             raise
-        self._devices: dict[str, int] = dict(self._db.execute("SELECT uuid, id FROM device"))
         self._owners: dict[Owner, int] = {}
         self._totals: dict[OnDevice, int] = {}
-        self._minute = int(self._meta("minute") or 0)
         self._tidied = 0
 
     def _open(self, path: Path, unix: float) -> sqlite3.Connection:
-        try:
-            return open_file(path, unix=unix)
-        except sqlite3.OperationalError as error:
-            raise DiskRefused(f"cannot open the state file {path}: {error}") from error
-        except sqlite3.DatabaseError:
-            self.set_aside = set_aside(path, unix=unix)
-            return open_file(path, unix=unix)
+        with _told(f"cannot open the state file {path}"):
+            try:
+                return open_file(path, unix=unix)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                self.set_aside = set_aside(path, unix=unix)
+                return open_file(path, unix=unix)
 
     def close(self) -> None:
         """Close the file and let another agent have the directory."""
@@ -98,6 +99,10 @@ class Store:
 
     def load(self, *, unix: float, boot_id: str, boot_unix: float, run_seconds: float) -> Saved:
         """Everything that is shown at once: devices, the roll-up, and the runs used in the last `run_seconds`."""
+        with _told("cannot read the state file"):
+            return self._load(unix - run_seconds, boot_id, boot_unix)
+
+    def _load(self, since_unix: float, boot_id: str, boot_unix: float) -> Saved:
         same_boot = self._meta("boot_id") == boot_id
         if same_boot:
             boot_unix = float(self._meta("boot_unix") or boot_unix)
@@ -105,7 +110,7 @@ class Store:
             self._db.execute(
                 "INSERT OR REPLACE INTO meta VALUES ('boot_id', ?), ('boot_unix', ?)", (boot_id, boot_unix)
             )
-        runs, details, cpu_seconds = self._load_runs("t.used_unix >= ?", (unix - run_seconds,))
+        runs, details, cpu_seconds = self._load_runs("t.used_unix >= ?", (since_unix,))
         people = {
             (user, project): RollUp(Use(*use), used_unix, zero_until_unix)
             for user, project, *use, used_unix, zero_until_unix in self._db.execute(
@@ -116,9 +121,9 @@ class Store:
 
     def recall(self, owner: Owner, *, unix: float) -> tuple[dict[str, RunTotal], float]:
         """A run's saved totals by device, and its CPU seconds; empty where it is new or too long ago."""
-        runs, _, cpu = self._load_runs(
-            "o.user = ? AND o.project = ? AND o.run = ? AND t.used_unix >= ?", (*owner, unix - RECALL_SECONDS)
-        )
+        where = "o.user = ? AND o.project = ? AND o.run = ? AND t.used_unix >= ?"
+        with _told("cannot read the state file"):
+            runs, _, cpu = self._load_runs(where, (*owner, unix - RECALL_SECONDS))
         return {uuid: total for (uuid, _), total in runs.items()}, cpu.get(owner, 0.0)
 
     def _load_devices(self, same_boot: bool) -> dict[str, SavedDevice]:
@@ -185,6 +190,7 @@ class Store:
             bins.roll_up(self._db, unix=unix)
             self._db.execute("DELETE FROM run_total WHERE used_unix < ?", (unix - RECALL_SECONDS,))
         self._totals.clear()
+        self._owners.clear()
         self._tidied = hour
 
     def _write_owners(self, changes: Changes) -> None:
@@ -213,9 +219,10 @@ class Store:
                     (uuid, info.index, info.model, info.pci, unix, unix),
                 )
                 self._devices[uuid] = cursor.lastrowid or 0
-            rows.append((info.index, unix, *use[:4], *use.states, *mark, self._devices[uuid]))
+            rows.append((info.index, not mark.unseen, unix, *use[:4], *use.states, *mark, self._devices[uuid]))
         self._db.executemany(
-            "UPDATE device SET gpu=?, used_unix=?, busy=?, joules=?, unattributed_busy=?, unattributed_joules=?,"
+            "UPDATE device SET gpu=?, used_unix=iif(?, ?, used_unix),"
+            " busy=?, joules=?, unattributed_busy=?, unattributed_joules=?,"
             " active=?, idle=?, free=?, unavailable=?, unknown=?, until=?, seen_at=?, energy=?, unseen=?"
             " WHERE id=?",
             rows,
@@ -262,15 +269,16 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._forget_ids()
-            with suppress(sqlite3.Error):  # a full disk may have rolled it back already
-                self._db.execute("ROLLBACK")
-            raise DiskRefused(f"cannot write the state file: {error}") from error
+        with _told("cannot write the state file"):
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._forget_ids()
+                with suppress(sqlite3.Error):  # a full disk may have rolled it back already
+                    self._db.execute("ROLLBACK")
+                raise
 
     def _forget_ids(self) -> None:
         """Ids given out in a transaction that did not happen are void."""
@@ -279,3 +287,12 @@ class Store:
         self._devices.clear()
         with suppress(sqlite3.Error):
             self._devices.update(self._db.execute("SELECT uuid, id FROM device"))
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """SQLite's errors as ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise DiskRefused(f"{what}: {error}") from error
