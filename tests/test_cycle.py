@@ -119,6 +119,13 @@ def check_owners(trace: Trace, gpu: int, uses: dict[int, Use], cuts: list[float]
     assert sum(use.busy for use in uses.values()) == pytest.approx(sum(s.busy for s in truth.values()), rel=0.005)
 
 
+def test_the_peak_of_memory_is_known_though_it_never_changes(driver: StandIn) -> None:
+    snapshot = Node(driver).run(5.0, 1.0)
+    assert snapshot.holding
+    for key, size in snapshot.holding.items():
+        assert snapshot.totals[key].memory_peak_bytes >= (size or 0) > 0
+
+
 def test_a_lost_gpu_is_unknown_and_costs_the_others_nothing(play: Play, pids: list[int]) -> None:
     first = started(play(random_trace(1, seconds=20, gpus=2, slots=SLOTS)), pids)
     node = Node(first)

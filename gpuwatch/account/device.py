@@ -140,5 +140,5 @@ def owners_of(pids: Collection[int] | None, by_pid: Mapping[int, Owner]) -> Hold
     """The holders of a device whose process list is `pids`; None is a driver that has no such list."""
     if pids is None:
         return Holders(by_pid, frozenset(), hidden=True)
-    listed = frozenset(by_pid[pid] for pid in pids if pid in by_pid)
-    return Holders(by_pid, listed, hidden=any(pid not in by_pid for pid in pids))
+    known = [by_pid[pid] for pid in pids if pid in by_pid]
+    return Holders(by_pid, frozenset(known), hidden=len(known) < len(pids))

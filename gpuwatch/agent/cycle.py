@@ -69,6 +69,7 @@ class Cycle:
         self._past_of: dict[Owner, _Past] = {}
         """Runs, and the devices, whose past is to be looked up before anything of them is saved."""
         self._host: HostReading | None = None
+        self._memory: Mapping[OnDevice, int | None] = {}
         self._tree_memory: Mapping[Owner, int] = {}
         self._host_due = self._trees_due = 0.0
         self._refused = store is None
@@ -90,8 +91,11 @@ class Cycle:
             self._trees_due = now.boottime + TREE_SECONDS
             self._sensors.run("runs", self._sense_trees, unix=now.unix)
         memory = memory_by_owner(readings, self._attributed.owners)
-        for key, size in memory.items():
-            self.ledger.enter_memory(key, size or 0)
+        if memory != self._memory:
+            for key, size in memory.items():
+                self.ledger.enter_memory(key, size or 0)
+            # A run has a total, and so a peak, only from its first charge on.
+            self._memory = memory if memory.keys() <= self.ledger.runs.keys() else {}
         self.ledger.ripen(now.unix)
         self.ledger.put_away(self._attributed.runs.keys(), now.unix)
         persisted = self._save(now)
@@ -178,7 +182,7 @@ class Cycle:
     def _strangers_in(self, reading: GpuReading) -> int | None:
         if reading.processes is None:
             return None
-        return sum(pid not in self._attributed.owners for pid in reading.processes)
+        return len(reading.processes.keys() - self._attributed.owners.keys())
 
     def _enter(self, uuid: str, reading: GpuReading, holders: Holders, now: Moment) -> None:
         mark = self.ledger.marks.get(uuid)
