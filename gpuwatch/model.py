@@ -159,7 +159,13 @@ class States(NamedTuple):
 
     def plus(self, more: States) -> States:
         """The sum of both."""
-        return States(*map(sum, zip(self, more, strict=True)))
+        return States(
+            self.active + more.active,
+            self.idle + more.idle,
+            self.free + more.free,
+            self.unavailable + more.unavailable,
+            self.unknown + more.unknown,
+        )
 
 
 class DeviceUse(NamedTuple):

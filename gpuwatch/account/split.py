@@ -39,7 +39,7 @@ def split(stretch: Stretch, owners: Collection[Owner], shares: Mapping[Owner, fl
     """
     if not owners:
         return Division(_unowned(stretch, States(free=stretch.elapsed)), {})
-    total = stray + sum(shares.get(owner, 0.0) for owner in owners)
+    total = stray + sum([shares.get(owner, 0.0) for owner in owners])
     if total > 0:
         busy = {owner: stretch.busy * (shares.get(owner, 0.0) / total) for owner in owners}
         strayed = stretch.busy * (stray / total)
@@ -48,18 +48,13 @@ def split(stretch: Stretch, owners: Collection[Owner], shares: Mapping[Owner, fl
         strayed = 0.0
     unused = (stretch.elapsed - stretch.busy) / len(owners)
     unheld = strayed / len(owners)
+    elapsed, joules = stretch.elapsed or 1.0, stretch.joules
     charges = {
-        owner: Use(held=used + unused + unheld, busy=used, joules=_part(stretch, used + unused))
-        for owner, used in busy.items()
+        owner: Use(used + unused + unheld, used, joules * ((used + unused) / elapsed)) for owner, used in busy.items()
     }
     states = States(active=stretch.busy, idle=stretch.elapsed - stretch.busy)
-    device = DeviceUse(stretch.busy, stretch.joules, strayed, _part(stretch, strayed), states)
+    device = DeviceUse(stretch.busy, joules, strayed, joules * (strayed / elapsed), states)
     return Division(device, charges)
-
-
-def _part(stretch: Stretch, seconds: float) -> float:
-    """The joules drawn in some seconds of the stretch."""
-    return stretch.joules * (seconds / stretch.elapsed) if stretch.elapsed else 0.0
 
 
 def unknown(stretch: Stretch) -> Division:

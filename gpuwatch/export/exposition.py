@@ -45,28 +45,33 @@ _END = b"# EOF\n"
 class Exposition:
     """Renders snapshots, one after another.
 
-    prometheus-client's rendering is the most expensive thing that a scrape does. Families that hardly ever change (what
-    things are, how much memory they have) are kept rendered for as long as their samples stay the same.
+    prometheus-client's rendering is the most expensive thing that a scrape does. Families that change seldom (what things
+    are, how much memory they have) are kept rendered, group by group, for as long as their samples stay the same.
     """
 
     def __init__(self) -> None:
-        self._steady: dict[bool, tuple[list[list[Sample]], bytes]] = {}
+        self._steady: dict[tuple[str, bool], tuple[list[list[Sample]], bytes]] = {}
 
     def render(self, snapshot: Snapshot, *, open_metrics: bool) -> tuple[bytes, str]:
         """The exposition of a snapshot, and its content type."""
         families = _Families(snapshot)
-        steady = [family for family in families.steady() if family.samples]
-        moving = [family for family in families.moving() if family.samples]
-        samples = [family.samples for family in steady]
-        known, body = self._steady.get(open_metrics, (None, b""))
-        if known != samples:
-            body = _render(steady, open_metrics).removesuffix(_END)
-            self._steady[open_metrics] = (samples, body)
+        steady = [self._render_steady(name, of, open_metrics) for name, of in families.steady().items()]
+        moving = _render(list(families.moving()), open_metrics)
         content_type = openmetrics.CONTENT_TYPE_LATEST if open_metrics else CONTENT_TYPE_LATEST
-        return body + _render(moving, open_metrics), content_type
+        return b"".join([*steady, moving]), content_type
+
+    def _render_steady(self, name: str, families: Iterable[Metric], open_metrics: bool) -> bytes:
+        families = list(families)
+        samples = [family.samples for family in families]
+        known, body = self._steady.get((name, open_metrics), (None, b""))
+        if known != samples:
+            body = _render(families, open_metrics).removesuffix(_END)
+            self._steady[name, open_metrics] = (samples, body)
+        return body
 
 
 def _render(families: list[Metric], open_metrics: bool) -> bytes:
+    families = [family for family in families if family.samples]
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(families))
     return (_render_openmetrics if open_metrics else render_text)(registry, _ESCAPING)
@@ -100,9 +105,13 @@ class _Families:
         }
         self._owners = {owner: {**self._node, **owner._asdict()} for _, owner in self._on_gpu}
 
-    def steady(self) -> Iterator[Metric]:
-        """Those that hardly ever change."""
-        return chain(self._what_things_are(), self._memory_of_runs(), self._gauges(_STEADY_GAUGES))
+    def steady(self) -> dict[str, Iterator[Metric]]:
+        """Those that change seldom, in groups that change together."""
+        return {
+            "things": chain(self._what_things_are(), self._gauges(_STEADY_GAUGES)),
+            "memory": self._memory_of_runs(),
+            "trees": self._trees(),
+        }
 
     def moving(self) -> Iterator[Metric]:
         """Those that change all the time."""
@@ -111,7 +120,6 @@ class _Families:
             self._gauges(_MOVING_GAUGES),
             self._gpu_totals(),
             self._run_totals(),
-            self._runs(),
             self._people(),
             self._host(),
         )
@@ -221,7 +229,7 @@ class _Families:
             [(at, use.joules if metered else None) for at, use, metered in rows],
         )
 
-    def _runs(self) -> Iterator[Metric]:
+    def _trees(self) -> Iterator[Metric]:
         snapshot = self._snapshot
         here = {owner for _, owner in snapshot.holding}
         yield _counter(
