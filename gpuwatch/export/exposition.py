@@ -45,8 +45,8 @@ _END = b"# EOF\n"
 class Exposition:
     """Renders snapshots, one after another.
 
-    prometheus-client's rendering is the most expensive thing that a scrape does. Families that change seldom (what things
-    are, how much memory they have) are kept rendered, group by group, for as long as their samples stay the same.
+    prometheus-client's rendering is the most expensive thing that a scrape does. Families that change seldom (what
+    things are, how much memory they have) are kept rendered, group by group, while their samples stay the same.
     """
 
     def __init__(self) -> None:
