@@ -15,7 +15,7 @@ from functools import partial
 from http.client import HTTPConnection, HTTPResponse
 
 import pytest
-from examples import snapshot
+from examples import HOSTILE, snapshot
 from rig import wait_until
 
 from gpuwatch.export import pages as pages_module
@@ -270,6 +270,16 @@ def test_a_scrape_waits_a_moment_for_the_first_reading(site: Site) -> None:
 
     threading.Timer(0.1, publish).start()
     assert site.ask("/metrics")[0].status == 200
+
+
+def test_the_index_says_who_is_where_as_text(site: Site) -> None:
+    page = site.ask("/")[1].decode()
+    assert "ann: adhoc:train.py-k3f9z2.3mv@n7" in page
+    assert "GPU is lost" in page
+    site.snapshot = replace(snapshot(), holding={("GPU-aaaa", HOSTILE): None})
+    assert "<script>" not in site.ask("/")[1].decode()
+    site.snapshot = replace(snapshot(), holding={})
+    assert "<td>free<td>75%" in site.ask("/")[1].decode()
 
 
 def test_stale_readings_are_unhealthy(site: Site) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gpuwatch.export.exposition import Exposition
 from gpuwatch.export.status import status_document
-from gpuwatch.model import Snapshot
+from gpuwatch.model import DeviceView, Snapshot
 
 STALE_CYCLES = 5
 """Readings older than this many intervals, and than 10 s, are stale."""
@@ -73,7 +73,7 @@ def _status(snapshot: Snapshot) -> Response:
 def _index(snapshot: Snapshot) -> Response:
     node = escape(snapshot.node)
     rows = "".join(
-        f"<tr><td>{device.info.index}<td>{escape(device.info.model)}<td>{_holders(snapshot, device.info.uuid)}"
+        f"<tr><td>{device.info.index}<td>{escape(device.info.model)}<td>{_holders(snapshot, device)}"
         f"<td>{_percent(device.reading.utilization_ratio) if device.reading else escape(device.problem)}"
         for device in snapshot.devices
     )
@@ -90,10 +90,12 @@ def _index(snapshot: Snapshot) -> Response:
     return Response(200, "text/html; charset=utf-8", html.encode())
 
 
-def _holders(snapshot: Snapshot, uuid: str) -> str:
-    return "<br>".join(
-        f"{escape(owner.user)}: {escape(owner.run)}" for device, owner in snapshot.holding if device == uuid
+def _holders(snapshot: Snapshot, device: DeviceView) -> str:
+    known = "<br>".join(
+        f"{escape(owner.user)}: {escape(owner.run)}" for uuid, owner in snapshot.holding if uuid == device.info.uuid
     )
+    nobody = "free" if device.reading and device.strangers == 0 else ""
+    return known or nobody
 
 
 def _percent(ratio: float | None) -> str:
