@@ -41,3 +41,12 @@ def test_no_list_at_all_is_not_an_empty_one(card: nvml.Card, monkeypatch: pytest
     assert card.read_processes() is None
     monkeypatch.setattr(nvml, "_PROCESS_LISTS", lists(None, []))
     assert card.read_processes() == {}
+
+
+def test_a_list_longer_than_usual_is_read_whole(play: Play) -> None:
+    driver = play(steady_trace(1, 100, 10.0, 0.5))
+    for slot in range(100):
+        driver.set_pid(slot, 1000 + slot)
+    nvml.open_driver()
+    assert nvml.open_card(0).read_processes() is not None
+    assert len(nvml.open_card(0).read_processes() or {}) == 100

@@ -37,7 +37,7 @@ _DRIVER_GONE = frozenset(
         pynvml.NVML_ERROR_LIBRARY_NOT_FOUND,
     }
 )
-_MOST_PROCESSES = 256
+_USUAL_PROCESSES = 32
 _HIGHEST_PID = 2**22
 _MOST_BYTES = 2**48
 _NOT_AVAILABLE = pynvml.NVML_VALUE_NOT_AVAILABLE_ulonglong.value
@@ -184,7 +184,7 @@ def _process_list(name: str) -> Callable[[Any], _ProcessList]:
             function = getattr(pynvml.nvmlLib, name)
         except AttributeError as error:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from error
-        size = _MOST_PROCESSES
+        size = _USUAL_PROCESSES
         while True:
             count, entries = ctypes.c_uint(size), (pynvml.c_nvmlProcessInfo_v3_t * size)()
             code = function(handle, ctypes.byref(count), entries)
