@@ -58,8 +58,11 @@ def test_a_run_comes_back_at_its_old_value(ledger: Ledger) -> None:
 def test_what_is_known_of_a_run_stays_while_it_lives(ledger: Ledger) -> None:
     ledger.describe(ANN, RUN)
     ledger.settle()
+    ledger.enter_cpu(ANN, 2.0)
+    ledger.settle()
     ledger.put_away({ANN}, 99_999.0)
     assert ledger.details == {ANN: RUN}
+    assert ledger.cpu_seconds == {}, "with its past it would be counted twice when the run is charged again"
     ledger.put_away(set(), 99_999.0)
     assert ledger.details == {}
 

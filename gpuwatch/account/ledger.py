@@ -89,9 +89,10 @@ class Ledger:
             if unix - total.used_unix > LINGER_SECONDS and key not in self._changed_runs:
                 del self.runs[key]
         shown = self.shown()
-        for owner in (self.cpu_seconds.keys() | self.details.keys()) - shown - self._changed_owners - alive:
-            self.cpu_seconds.pop(owner, None)
-            self.details.pop(owner, None)
+        for owner in self.cpu_seconds.keys() - shown - self._changed_owners:
+            del self.cpu_seconds[owner]
+        for owner in self.details.keys() - shown - self._changed_owners - alive:
+            del self.details[owner]
 
     def shown(self) -> set[Owner]:
         """Owners that have a run series now."""

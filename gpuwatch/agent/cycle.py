@@ -190,7 +190,7 @@ class Cycle:
         outcome = observe(mark, reading, holders) if mark else first
         for owner in outcome.charges:
             if (uuid, owner) not in self.ledger.runs:
-                self._past_of.setdefault(owner, _Past(set(), owner not in self.ledger.cpu_seconds)).uuids.add(uuid)
+                self._past_of.setdefault(owner, _Past(set(), owner not in self.ledger.shown())).uuids.add(uuid)
         self.ledger.enter(uuid, outcome, unix=now.unix)
         if reading.energy_joules is not None or reading.power_watts is not None:
             self._meters_energy.add(uuid)
@@ -215,8 +215,10 @@ class Cycle:
             if (reading := read_tree(of, others=roots - {root.pid})) is not None
         }
         steps = self._cpu.advance(readings)
+        shown = self.ledger.shown()  # of a run that was not charged yet, the past is not here yet either
         for root in readings:
-            self.ledger.enter_cpu(trees[root][0], steps.get(root, 0.0))
+            if trees[root][0] in shown:
+                self.ledger.enter_cpu(trees[root][0], steps.get(root, 0.0))
         memory: dict[Owner, int] = {}
         for root, reading in readings.items():
             owner = trees[root][0]
