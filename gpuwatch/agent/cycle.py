@@ -197,12 +197,12 @@ class Cycle:
 
     def _recall_past(self, now: Moment) -> None:
         """Add what the state has of runs that are charged here for the first time. Raises DiskRefused."""
-        while self._past_of and self._store is not None:
+        while self._past_of:
             owner, missing = next(iter(self._past_of.items()))
-            totals, cpu_seconds = self._store.recall(owner, unix=now.unix)
+            totals, cpu_seconds = self._store.recall(owner, unix=now.unix) if self._store else ({}, 0.0)
             for uuid in missing.uuids & totals.keys():
                 self.ledger.add_past((uuid, owner), totals[uuid])
-            if missing.cpu and cpu_seconds:
+            if missing.cpu:
                 self.ledger.enter_cpu(owner, cpu_seconds)
             del self._past_of[owner]
 
@@ -227,6 +227,7 @@ class Cycle:
 
     def _save(self, now: Moment) -> bool:
         if self._store is None:
+            self._recall_past(now)
             self.ledger.settle()
             return False
         try:

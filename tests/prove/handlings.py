@@ -107,7 +107,7 @@ HANDLINGS = (
            "test_nvml.py::test_impossible_pids_and_sizes_are_left_out", ("if 0 < pid <= _HIGHEST_PID:", "if True:")),
     remove("a past that cannot be read is added later", "agent/cycle.py",
            "test_cycle.py::test_a_past_that_cannot_be_read_yet_is_added_later",
-           ("            self._recall_past(now)\n", "")),
+           ("            self._recall_past(now)\n            self._store.commit", "            self._store.commit")),
     remove("a disk that refuses is no end", "state/store.py",
            "test_state.py::test_a_disk_that_refuses_loses_nothing_once_it_takes_again",
            ("        raise DiskRefused(f\"{what}: {error}\") from error\n", "        raise\n")),
