@@ -1,25 +1,21 @@
-"""Builds the stand-in for the driver's library, and drives it: its clock, its processes and its faults.
+"""Drives the stand-in for the driver's library: its clock, its processes and its faults.
 
 The library and this module share one mapped file, so that a test changes what a running process sees from outside.
 """
 
+from __future__ import annotations
+
 import ctypes
-import hashlib
 import mmap
 import os
-import subprocess
-import tempfile
 import time
 from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, get_args
 
-from .trace import Trace
-
-SONAME: Final = "libnvidia-ml.so.1"
-SOURCE: Final = Path(__file__).with_name("nvml.c")
-FLAGS: Final = ("-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-pthread", f"-Wl,-soname,{SONAME}")
+from .build import build
+from .script import Trace
 
 GPU_IS_LOST: Final = 15
 FIRST_VERSION: Final = 10
@@ -27,21 +23,26 @@ MAX_GPUS: Final = 32
 MAX_SLOTS: Final = 1024
 MAX_QUERIES: Final = 65536
 
-Feature = Literal["ring", "process_utilization", "energy", "power", "temperature", "memory", "clocks", "power_limit"]
-FEATURE_BITS: Final[dict[Feature, int]] = {
-    "ring": 1 << 0,
-    "process_utilization": 1 << 1,
-    "energy": 1 << 2,
-    "power": 1 << 3,
-    "temperature": 1 << 4,
-    "memory": 1 << 5,
-    "clocks": 1 << 6,
-    "power_limit": 1 << 7,
-}
+Feature = Literal[
+    "ring",
+    "process_utilization",
+    "energy",
+    "power",
+    "temperature",
+    "memory",
+    "clocks",
+    "power_limit",
+    "throttle",
+    "throttle_new",
+    "ecc",
+    "process_utilization_zero",
+]
+FEATURE_BITS: Final[dict[Feature, int]] = {name: 1 << bit for bit, name in enumerate(get_args(Feature))}
+"""In the order of nvml/session.h."""
 
 
 class _Control(ctypes.Structure):
-    """`struct control` of nvml.c, field by field; each is 8 bytes, and so is written at once."""
+    """`struct control` of nvml/session.h, field by field; each is 8 bytes, and so is written at once."""
 
     _fields_ = [
         *(
@@ -52,8 +53,9 @@ class _Control(ctypes.Structure):
                 "frozen",
                 "frozen_us",
                 "wall_step_us",
-                "energy_from_us",
+                "loaded_us",
                 "energy_base_mj",
+                "throttle_base_ns",
                 "kernel_version",
                 "driver_present",
                 "driver_generation",
@@ -65,6 +67,7 @@ class _Control(ctypes.Structure):
         ),
         ("gpu_error", ctypes.c_int64 * MAX_GPUS),
         ("hang_until_us", ctypes.c_int64 * MAX_GPUS),
+        ("ecc_errors", ctypes.c_int64 * 2 * 2 * MAX_GPUS),
         ("pids", ctypes.c_int64 * MAX_SLOTS),
         ("query_count", ctypes.c_int64 * MAX_GPUS),
         ("query_us", ctypes.c_int64 * MAX_QUERIES * MAX_GPUS),
@@ -74,48 +77,6 @@ class _Control(ctypes.Structure):
 def boottime_us() -> int:
     """CLOCK_BOOTTIME in microseconds."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
-
-
-def build(folder: Path, *, without: Collection[str] = (), nodelete: bool = False) -> Path:
-    """Put the library into `folder`, compiled with `cc` if this variant of it was not compiled before.
-
-    Args:
-        folder: where it is wanted; it exists.
-        without: the functions which this version of the driver lacks.
-        nodelete: `dlclose` leaves the library mapped.
-
-    Raises:
-        FileNotFoundError: there is no `cc`.
-        subprocess.CalledProcessError: it does not compile.
-    """
-    exports = _export_list(without)
-    flags = (*FLAGS, "-Wl,-z,nodelete") if nodelete else FLAGS
-    key = hashlib.sha256("\0".join((SOURCE.read_text(), exports, *flags)).encode()).hexdigest()[:16]
-    cache = Path(tempfile.gettempdir(), f"nvml-standin-{os.getuid()}")
-    cache.mkdir(mode=0o700, exist_ok=True)
-    compiled = cache / f"libnvidia-ml-{key}.so"
-    if not compiled.exists():
-        _compile(compiled, exports, flags)
-    target = folder / SONAME
-    target.unlink(missing_ok=True)
-    target.symlink_to(compiled)
-    return target
-
-
-def _export_list(without: Collection[str]) -> str:
-    """A version script for the linker: it hides what the driver lacks, so that `dlsym` does not find it."""
-    hidden = "".join(f" {name};" for name in sorted(without))
-    return f"{{ global: nvml*; local:{hidden} *; }};\n"
-
-
-def _compile(target: Path, exports: str, flags: Collection[str]) -> None:
-    """Compile aside and rename, so that no other process ever loads half a library."""
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        script, made = Path(folder, "exports"), Path(folder, SONAME)
-        script.write_text(exports)
-        command = ["cc", *flags, f"-Wl,--version-script={script}", "-o", str(made), str(SOURCE), "-lm"]
-        subprocess.run(command, check=True)
-        made.replace(target)
 
 
 class StandIn:
@@ -143,6 +104,7 @@ class StandIn:
         self._control.zero_boottime_us = boottime_us()
         self._control.frozen = 1
         self._control.energy_base_mj = 123_456_789_012
+        self._control.throttle_base_ns = 987_654_321_000
         self._control.kernel_version = FIRST_VERSION
         self._control.driver_present = 1
 
@@ -241,9 +203,13 @@ class StandIn:
         self._control.driver_present = 0
 
     def driver_back(self) -> None:
-        """The kernel's driver is loaded again. Its energy counters begin at 0."""
-        self._control.energy_from_us = self._now_us()
+        """The kernel's driver is loaded again. Its counters begin at 0, but for the aggregate memory errors."""
+        self._control.loaded_us = self._now_us()
         self._control.energy_base_mj = 0
+        self._control.throttle_base_ns = 0
+        for gpu in range(MAX_GPUS):
+            volatile, _ = self._control.ecc_errors[gpu]
+            volatile[:] = [0, 0]
         self._control.driver_present = 1
 
     def upgrade(self) -> None:
@@ -254,8 +220,19 @@ class StandIn:
         """Utilisation samples come with impossible ones among them."""
         self._control.garbage = on
 
+    def set_ecc(self, gpu: int, *, corrected: int, uncorrected: int) -> None:
+        """The memory errors of the GPU's life. What is new of them is also new since the driver was loaded."""
+        volatile, aggregate = self._control.ecc_errors[gpu]
+        for kind, errors in enumerate((corrected, uncorrected)):
+            volatile[kind] = max(0, volatile[kind] + errors - aggregate[kind])
+            aggregate[kind] = errors
+
     def unsupported(self, *features: Feature) -> None:
-        """The cards lack these features, and no others."""
+        """The cards lack these features, and no others.
+
+        Without `throttle_new` they count reduced clocks as cards before Ampere do. With `process_utilization_zero`
+        the older of the two calls for it says 0 of every process, as some Blackwell drivers do.
+        """
         self._control.unsupported = sum(FEATURE_BITS[feature] for feature in features)
 
     def queries(self, gpu: int) -> list[float]:
