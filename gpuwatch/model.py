@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -71,12 +72,43 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class GpuInfo:
-    """What does not change about a GPU while the driver is loaded. `index` is what people type; `uuid` is identity."""
+    """What does not change about a device while the driver is loaded: a GPU, or a MIG instance of one.
+
+    `uuid` is identity. `index` is the GPU's, and `mig` the instance's number on it; `pci` is the GPU's place.
+    """
 
     uuid: str
     index: int
     model: str
     pci: str
+    mig: int | None = None
+    capacity: float = 1.0
+    """Its part of a whole GPU, by compute slices: a second of it is worth this many GPU-seconds."""
+
+    @property
+    def name(self) -> str:
+        """What people type: `3`, or `3:1` for a MIG instance."""
+        return str(self.index) if self.mig is None else f"{self.index}:{self.mig}"
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """What devices are sorted by."""
+        return self.index, -1 if self.mig is None else self.mig
+
+
+class Drain(NamedTuple):
+    """An operator took a device, or the node, out of service."""
+
+    since_unix: float
+    reason: str
+    by: str
+
+
+class CountKey(NamedTuple):
+    """Which of a device's counts: `throttle` (seconds, by reason) or `ecc` (errors, by kind)."""
+
+    what: str
+    which: str
 
 
 class Piece(NamedTuple):
@@ -84,6 +116,19 @@ class Piece(NamedTuple):
 
     end: float
     ratio: float
+
+
+class Activity(NamedTuple):
+    """What the GPU's own counters (GPM) say of the time from `began` to `ended`, as ratios."""
+
+    began: float
+    ended: float
+    graphics: float | None
+    """Any kernel ran: what the driver calls utilisation, of a MIG instance too."""
+    sm: float | None
+    """Mean over all streaming multiprocessors of the time in which they had work."""
+    tensor: float | None
+    dram: float | None
 
 
 class GpuCondition(NamedTuple):
@@ -94,6 +139,10 @@ class GpuCondition(NamedTuple):
     power_limit_watts: float | None = None
     temperature_celsius: float | None = None
     sm_clock_hertz: float | None = None
+    activity: Activity | None = None
+    """The newest; None where the GPU has no such counters."""
+    counts: Mapping[CountKey, float] = MappingProxyType({})
+    """The driver's own running totals, of which some start at 0 with the driver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +237,14 @@ class DeviceUse(NamedTuple):
         )
 
 
+class Meters(NamedTuple):
+    """Which of its totals a device can measure."""
+
+    energy: bool = False
+    busy: bool = False
+    activity: bool = False
+
+
 class Mark(NamedTuple):
     """Up to where a device is accounted, and when it was last looked at."""
 
@@ -216,6 +273,15 @@ class RunTotal(NamedTuple):
     use: Use = Use()
     memory_peak_bytes: int = 0
     used_unix: float = 0.0
+    sm_active: float = 0.0
+    """Seconds of all of the device's streaming multiprocessors."""
+
+
+class Count(NamedTuple):
+    """A count of a device in all, and the driver's own total that it stands for."""
+
+    total: float
+    driver_total: float
 
 
 class Changes(NamedTuple):
@@ -223,6 +289,8 @@ class Changes(NamedTuple):
 
     devices: Mapping[str, DeviceUse]
     marks: Mapping[str, Mark]
+    counts: Mapping[tuple[str, CountKey], Count]
+    """By uuid and count."""
     runs: Mapping[OnDevice, RunTotal]
     people: Mapping[Person, RollUp]
     cpu_seconds: Mapping[Owner, float]
@@ -250,6 +318,11 @@ class DeviceView:
     """Processes that hold it and of which nothing could be read; None where the driver has no list of processes."""
     problem: str = ""
     energy_known: bool = True
+    busy_known: bool = True
+    activity_known: bool = False
+    counts: Mapping[CountKey, float] = field(default_factory=dict)
+    drain: Drain | None = None
+    """An operator took it out of service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,3 +351,7 @@ class Snapshot:
     """The roll-up."""
     host: HostReading | None
     sensors: Mapping[str, SensorState] = field(default_factory=dict)
+    strangers_reason: str = ""
+    """Why there are processes of which nothing can be read, and what mends it; empty where that is not known."""
+    simulated: bool = False
+    """Nothing of it is real: whatever shows it says so."""

@@ -2,6 +2,7 @@
 
 MILLIS = 1000
 MICROS = 1_000_000
+NANOS = 1_000_000_000
 PERCENTS = 100
 MEGA = 1_000_000
 """Hertz in a megahertz."""

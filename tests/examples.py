@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gpuwatch.model import (
+    Activity,
+    CountKey,
     DeviceUse,
     DeviceView,
+    Drain,
     GpuCondition,
     GpuInfo,
     GpuReading,
@@ -35,14 +40,17 @@ def reading(info: GpuInfo) -> GpuReading:
         processes={4711: 40_000_000_000},
         energy_joules=123456.5,
         power_watts=512.25,
-        condition=GpuCondition(41_000_000_000, 85_899_345_920, 700.0, 61.0, 1.98e9),
+        condition=GpuCondition(
+            41_000_000_000, 85_899_345_920, 700.0, 61.0, 1.98e9, Activity(4995.0, 5000.0, 0.75, 0.5, 0.25, 0.125)
+        ),
     )
 
 
 def snapshot() -> Snapshot:
-    """Two cards, one of them lost; a run, a hostile run that has ended, and a folded one."""
+    """A card, one that is lost, and a drained MIG instance; a run, a hostile run that has ended, and a folded one."""
     here = GpuInfo("GPU-aaaa", 0, "NVIDIA H100 80GB HBM3", "00000000:1B:00.0")
     lost = GpuInfo("GPU-bbbb", 1, "NVIDIA H100 80GB HBM3", "00000000:2B:00.0")
+    slice_ = GpuInfo("MIG-cccc", 2, "NVIDIA H100 80GB HBM3 MIG 1g.10gb", "00000000:3B:00.0", 1, 1 / 7)
     run = Run(ANN, Identity(4711, 99), 1_790_000_000.0, "adhoc", "train.py")
     return Snapshot(
         node="n7",
@@ -54,12 +62,24 @@ def snapshot() -> Snapshot:
         persisted=True,
         devices=(
             DeviceView(
-                here, DeviceUse(1800.5, 900000.0, 0.5, 1000.0, States(1800.5, 99.5, 100.0, 0.0, 2.0)), reading(here)
+                here,
+                DeviceUse(1800.5, 900000.0, 0.5, 1000.0, States(1800.5, 99.5, 100.0, 0.0, 2.0)),
+                reading(here),
+                activity_known=True,
+                counts={CountKey("throttle", "power_cap"): 12.5, CountKey("ecc", "corrected"): 3.0},
             ),
             DeviceView(lost, DeviceUse(states=States(unknown=7.0)), None, problem="GPU is lost", energy_known=False),
+            DeviceView(
+                slice_,
+                DeviceUse(states=States(unavailable=9.0)),
+                replace(reading(slice_), pieces=(), processes={}, power_watts=None, condition=GpuCondition(0, 2**33)),
+                energy_known=False,
+                busy_known=False,
+                drain=Drain(1_790_000_000.0, "new fan", "root"),
+            ),
         ),
         totals={
-            ("GPU-aaaa", ANN): RunTotal(Use(1900.0, 1800.0, 890000.0), 42_000_000_000, 1_790_003_600.5),
+            ("GPU-aaaa", ANN): RunTotal(Use(1900.0, 1800.0, 890000.0), 42_000_000_000, 1_790_003_600.5, 900.5),
             ("GPU-aaaa", HOSTILE): RunTotal(Use(1.5, 0.25, 100.0), 1000, 1_790_003_500.5),
             ("GPU-aaaa", SHORT): RunTotal(Use(10.0, 0.0, 0.0), 0, 1_790_003_500.5),
         },

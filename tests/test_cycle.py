@@ -13,13 +13,15 @@ from standin.trace import Trace, random_trace
 
 from gpuwatch.account.ledger import ROLL_UP_BIRTH_SECONDS
 from gpuwatch.agent.cycle import GLANCE_SECONDS, Cycle, Moment
+from gpuwatch.agent.machine import this_machine
 from gpuwatch.agent.settings import Settings
 from gpuwatch.attribute.fold import Bounds
 from gpuwatch.errors import DiskRefused
 from gpuwatch.model import Snapshot, Use
 from gpuwatch.sense import nvml
 from gpuwatch.sense.clocks import Clock
-from gpuwatch.state.store import Saved, Store
+from gpuwatch.state.saved import Saved
+from gpuwatch.state.store import Store
 from gpuwatch.units import DAY
 
 BOOT = 50_000.0
@@ -40,11 +42,11 @@ class Node:
 
     def start(self) -> None:
         """A new agent at this moment, on what the state has."""
-        saved = Saved({}, {}, {}, {}, {}, self._epoch - BOOT)
+        saved = Saved({}, {}, {}, {}, {}, {}, self._epoch - BOOT)
         if self._store is not None:
             saved = self._store.load(unix=self.now.unix, boot_id="b", boot_unix=saved.boot_unix, run_seconds=600)
         clock = Clock(boottime=lambda: self.now.boottime, unix=lambda: self.now.unix)
-        self.cycle = Cycle(self._settings, self._store, saved, self.now, clock=clock)
+        self.cycle = Cycle(self._settings, this_machine(clock), self._store, saved, self.now)
 
     @property
     def now(self) -> Moment:
@@ -202,7 +204,7 @@ def test_a_past_that_cannot_be_read_yet_is_added_later(
     driver = started(play(random_trace(SEED, seconds=SECONDS, slots=SLOTS)), pids)
     store = Store(tmp_path / "state", unix=driver.epoch_us / 1e6)
     before = Node(driver, store).run(20.0, 1.0)
-    monkeypatch.setattr(Store, "load", lambda *_, **__: Saved({}, {}, {}, {}, {}, driver.epoch_us / 1e6 - BOOT))
+    monkeypatch.setattr(Store, "load", lambda *_, **__: Saved({}, {}, {}, {}, {}, {}, driver.epoch_us / 1e6 - BOOT))
     node = Node(driver, store)
     node.time = 21.0
 

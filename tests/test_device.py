@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import pytest
@@ -17,7 +18,7 @@ from gpuwatch.account.device import (
     observe,
     owners_of,
 )
-from gpuwatch.model import DeviceUse, GpuCondition, GpuInfo, GpuReading, Mark, Owner, Piece, Use
+from gpuwatch.model import DeviceUse, GpuCondition, GpuInfo, GpuReading, Mark, Owner, Piece, States, Use
 
 ANN, BEN = (Owner(user, "", f"run-{user}") for user in ("ann", "ben"))
 BY_PID = {1: ANN, 2: BEN, 3: BEN}
@@ -33,8 +34,8 @@ def reading(at: float, *pieces: tuple[float, float], **changes: object) -> GpuRe
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def look(mark: Mark, seen: GpuReading) -> Outcome:
-    return observe(mark, seen, owners_of(seen.processes, BY_PID))
+def look(mark: Mark, seen: GpuReading, *, drained_at: float = math.inf) -> Outcome:
+    return observe(mark, seen, owners_of(seen.processes, BY_PID), drained_at=drained_at)
 
 
 START = baseline(reading(100.0))
@@ -143,6 +144,33 @@ def test_busy_seconds_takes_parts_of_pieces() -> None:
     assert busy_seconds(pieces, 2.5, 9.0) == 0
 
 
+def test_nobodys_time_on_a_drained_device_is_unavailable_from_then_on() -> None:
+    start = baseline(reading(100.0, processes={}))
+    seen = reading(101.0, (101.0, 0.0), processes={})
+    outcome = look(start, seen, drained_at=100.25)
+    assert outcome.device.states == pytest.approx(States(free=0.25, unavailable=0.75))
+
+
+def test_held_time_on_a_drained_device_is_still_active_and_idle() -> None:
+    seen = reading(101.0, (101.0, 0.75))
+    outcome = look(START, seen, drained_at=0.0)
+    assert outcome.device.states == pytest.approx(States(active=0.75, idle=0.25))
+
+
+def test_what_is_not_seen_of_a_drained_device_is_unavailable() -> None:
+    assert miss(START, 160.0, drained_at=0.0).device.states == pytest.approx(States(unavailable=60.0))
+    assert miss(START, 160.0, drained_at=130.0).device.states == pytest.approx(States(unavailable=30.0, unknown=30.0))
+    seen = reading(160.0, (160.0, 0.0), processes={})
+    gap = look(START, seen, drained_at=0.0)
+    assert gap.device.states == pytest.approx(States(unavailable=60.0))
+
+
+def test_an_unknown_holder_keeps_a_drained_device_from_being_unavailable() -> None:
+    seen = reading(101.0, (101.0, 0.5), processes={99: 5})
+    outcome = look(START, seen, drained_at=0.0)
+    assert outcome.device.states == pytest.approx(States(unknown=1.0))
+
+
 @dataclass
 class Event:
     """What happens next: a reading after a while, or none."""
@@ -153,6 +181,7 @@ class Event:
     sm_use: dict[int, float]
     missed: bool
     joules: float
+    drained_at: float = math.inf
 
 
 EVENTS = st.lists(
@@ -164,6 +193,7 @@ EVENTS = st.lists(
         sm_use=st.dictionaries(st.sampled_from([1, 2, 3, 99, 98]), st.floats(0, 100)),
         missed=st.booleans(),
         joules=st.floats(0, 1000),
+        drained_at=st.sampled_from([math.inf, 0.0]) | st.floats(90.0, 400.0),
     ),
     max_size=25,
 )
@@ -177,7 +207,7 @@ def play(events: list[Event]) -> tuple[Mark, DeviceUse, dict[Owner, Use]]:
         now += event.after
         energy += event.joules
         if event.missed:
-            outcome = miss(mark, now)
+            outcome = miss(mark, now, drained_at=event.drained_at)
         else:
             span = now - mark.until
             pieces = sorted((mark.until + part * span, ratio) for part, ratio in event.pieces if part > 0)
@@ -186,6 +216,7 @@ def play(events: list[Event]) -> tuple[Mark, DeviceUse, dict[Owner, Use]]:
                 reading(
                     now, *pieces, processes=dict.fromkeys(event.pids, 1), sm_use=event.sm_use, energy_joules=energy
                 ),
+                drained_at=event.drained_at,
             )
         check(outcome, elapsed=outcome.mark.until - mark.until)
         mark, device = outcome.mark, device.plus(outcome.device)

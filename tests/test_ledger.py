@@ -7,7 +7,20 @@ import pytest
 from gpuwatch.account.cpu import CpuMeter, never_falling
 from gpuwatch.account.device import Outcome
 from gpuwatch.account.ledger import LINGER_SECONDS, ROLL_UP_BIRTH_SECONDS, ROLL_UP_SHOWN_SECONDS, Ledger
-from gpuwatch.model import DeviceUse, HostReading, Identity, Mark, Owner, Run, RunTotal, States, TreeReading, Use
+from gpuwatch.model import (
+    Count,
+    CountKey,
+    DeviceUse,
+    HostReading,
+    Identity,
+    Mark,
+    Owner,
+    Run,
+    RunTotal,
+    States,
+    TreeReading,
+    Use,
+)
 
 ANN = Owner("ann", "p", "r1")
 RUN = Run(ANN, Identity(1, 1), 0.0, "adhoc")
@@ -113,3 +126,41 @@ def test_cpu_begins_with_a_baseline_and_never_falls() -> None:
     assert steps == [None, 3.0, 0.0, 1.0]
     meter.advance({})
     assert meter.advance({root: TreeReading(500.0, 0)}) == {}
+
+
+def test_people_are_charged_in_whole_gpus_and_runs_by_device() -> None:
+    ledger = Ledger()
+    ledger.enter("MIG-0", outcome(7.0), unix=1000.0, capacity=1 / 7)
+    assert ledger.runs["MIG-0", ANN].use == Use(7.0, 3.5, 700.0)
+    assert ledger.people["ann", "p"].use == pytest.approx(Use(1.0, 0.5, 700.0))
+
+
+def test_throttled_seconds_count_from_first_sight_and_go_on_when_the_driver_begins_anew() -> None:
+    ledger, key = Ledger(), CountKey("throttle", "power_cap")
+    for driver_total in (50.0, 53.0, 2.0, 2.5):
+        ledger.enter_counts("GPU-0", {key: driver_total})
+    assert ledger.counts["GPU-0", key].total == pytest.approx(5.5)
+
+
+def test_memory_errors_count_from_the_cards_first_day() -> None:
+    ledger, key = Ledger(), CountKey("ecc", "corrected")
+    ledger.enter_counts("GPU-0", {key: 7.0})
+    ledger.enter_counts("GPU-0", {key: 9.0})
+    assert ledger.counts["GPU-0", key].total == 9.0
+
+
+def test_only_counts_that_changed_are_saved() -> None:
+    ledger, key = Ledger(), CountKey("ecc", "corrected")
+    ledger.enter_counts("GPU-0", {key: 7.0})
+    assert ledger.changes().counts == {("GPU-0", key): Count(7.0, 7.0)}
+    ledger.settle()
+    ledger.enter_counts("GPU-0", {key: 7.0})
+    assert ledger.changes().counts == {}
+
+
+def test_activity_is_kept_with_its_run_and_comes_back_with_its_past(ledger: Ledger) -> None:
+    ledger.enter_activity(("GPU-0", ANN), 3.0)
+    ledger.enter_activity(("GPU-9", ANN), 3.0)  # never charged there
+    ledger.add_past(("GPU-0", ANN), RunTotal(Use(1.0, 1.0, 1.0), 0, 5.0, 4.0))
+    assert ledger.runs["GPU-0", ANN].sm_active == 7.0
+    assert ("GPU-9", ANN) not in ledger.runs

@@ -8,6 +8,7 @@ from conftest import Play
 from standin.trace import steady_trace
 
 from gpuwatch.sense import nvml
+from gpuwatch.sense.nvml import processes
 
 
 def lists(*kinds: list[tuple[int, int | None]] | None) -> tuple[tuple[object, ...], ...]:
@@ -27,19 +28,19 @@ def lists(*kinds: list[tuple[int, int | None]] | None) -> tuple[tuple[object, ..
 def card(play: Play) -> nvml.Card:
     play(steady_trace(1, 1, 10.0, 0.5))
     nvml.open_driver()
-    return nvml.open_card(0)
+    return nvml.open_cards(0)[0]
 
 
 def test_impossible_pids_and_sizes_are_left_out(card: nvml.Card, monkeypatch: pytest.MonkeyPatch) -> None:
     garbage = [(0, 5), (2**32 - 1, 5), (7, 2**63), (8, 9), (9, None)]
-    monkeypatch.setattr(nvml, "_PROCESS_LISTS", lists(garbage, [(8, 11), (7, None)]))
+    monkeypatch.setattr(processes, "_PROCESS_LISTS", lists(garbage, [(8, 11), (7, None)]))
     assert card.read_processes() == {7: None, 8: 11, 9: None}
 
 
 def test_no_list_at_all_is_not_an_empty_one(card: nvml.Card, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nvml, "_PROCESS_LISTS", lists(None, None))
+    monkeypatch.setattr(processes, "_PROCESS_LISTS", lists(None, None))
     assert card.read_processes() is None
-    monkeypatch.setattr(nvml, "_PROCESS_LISTS", lists(None, []))
+    monkeypatch.setattr(processes, "_PROCESS_LISTS", lists(None, []))
     assert card.read_processes() == {}
 
 
@@ -48,5 +49,5 @@ def test_a_list_longer_than_usual_is_read_whole(play: Play) -> None:
     for slot in range(100):
         driver.set_pid(slot, 1000 + slot)
     nvml.open_driver()
-    assert nvml.open_card(0).read_processes() is not None
-    assert len(nvml.open_card(0).read_processes() or {}) == 100
+    assert nvml.open_cards(0)[0].read_processes() is not None
+    assert len(nvml.open_cards(0)[0].read_processes() or {}) == 100

@@ -17,6 +17,8 @@ import pytest
 from gpuwatch.errors import DiskRefused, StateError
 from gpuwatch.model import (
     Changes,
+    Count,
+    CountKey,
     DeviceUse,
     GpuInfo,
     Identity,
@@ -31,7 +33,8 @@ from gpuwatch.model import (
 from gpuwatch.state import migrations
 from gpuwatch.state.bins import HOURS_KEPT_SECONDS, MINUTES_KEPT_SECONDS
 from gpuwatch.state.file import FILE_NAME
-from gpuwatch.state.store import RECALL_SECONDS, Saved, Store
+from gpuwatch.state.saved import Saved
+from gpuwatch.state.store import RECALL_SECONDS, Store
 from gpuwatch.units import DAY, HOUR, MINUTE
 
 T0 = 1_790_000_040.0  # a whole minute
@@ -47,6 +50,7 @@ def changes(seconds: float, *, owner: Owner = ANN, unix: float = T0) -> Changes:
     return Changes(
         devices={"GPU-0": device},
         marks={"GPU-0": Mark(seconds, seconds + 0.5, 77.0, 0.0)},
+        counts={("GPU-0", CountKey("ecc", "corrected")): Count(seconds, seconds + 3)},
         runs={("GPU-0", owner): RunTotal(use, 9, unix)},
         people={(owner.user, owner.project): RollUp(use, unix, T0 + 60)},
         cpu_seconds={owner: 5.0},

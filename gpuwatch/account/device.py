@@ -6,11 +6,12 @@ time. The time since the mark belongs to the owners that the reading finds, and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from gpuwatch.account.split import Division, Stretch, split, unknown
-from gpuwatch.model import DeviceUse, GpuReading, Mark, Owner, Piece, Use
+from gpuwatch.model import DeviceUse, GpuReading, Mark, Owner, Piece, States, Use
 
 LONGEST_GAP = 10.0
 """Seconds without any reading (agent down, machine stopped) that are still bridged; more is unknown."""
@@ -44,51 +45,72 @@ def baseline(reading: GpuReading) -> Mark:
     return Mark(reading.read_at, reading.read_at, reading.energy_joules)
 
 
-def miss(mark: Mark, now: float) -> Outcome:
-    """The device was not read at `now`: the time since the mark is unknown.
+def miss(mark: Mark, now: float, *, drained_at: float = math.inf) -> Outcome:
+    """The device was not read at `now`: the time since the mark is unknown, or unavailable from `drained_at` on.
 
     Its energy is still to come: the driver's counter tells at the next reading.
     """
     unseen = max(0.0, now - mark.until)
     moved = Mark(max(mark.until, now), now, mark.energy_joules, mark.unseen + unseen)
-    return Outcome(moved, unknown(Stretch(unseen, 0.0, 0.0)).device, {})
+    return Outcome(moved, _drain(unknown(Stretch(unseen, 0.0, 0.0)), mark.until, drained_at).device, {})
 
 
-def observe(mark: Mark, reading: GpuReading, holders: Holders) -> Outcome:
-    """Account for the time from the mark to the reading's newest utilisation sample."""
+def observe(mark: Mark, reading: GpuReading, holders: Holders, *, drained_at: float = math.inf) -> Outcome:
+    """Account for the time from the mark to the reading's newest utilisation sample.
+
+    From `drained_at` on an operator has the device: time of which nobody is known to hold it is unavailable.
+    """
     until = reading.pieces[-1].end if reading.pieces else mark.until
     now = baseline(reading)
     if reading.read_at - mark.seen_at > LONGEST_GAP:
         elapsed = max(0.0, reading.read_at - mark.until)
         division = unknown(Stretch(elapsed, 0.0, _counter_step(mark, reading, elapsed) or 0.0))
+        division = _drain(division, mark.until, drained_at)
     elif until > mark.until:
         now = now._replace(until=until)
-        division = _divide(mark, reading, holders, until)
+        division = _divide(mark, reading, holders, until, drained_at)
     elif reading.read_at - mark.until <= _NO_UTILIZATION:
         return Outcome(mark._replace(seen_at=reading.read_at), DeviceUse(), {})  # the driver's next sample will tell
     else:
-        division = _divide_blindly(mark, reading, holders)
+        division = _divide_blindly(mark, reading, holders, drained_at)
     return Outcome(now, division.device, division.charges)
 
 
-def _divide(mark: Mark, reading: GpuReading, holders: Holders, until: float) -> Division:
+def _drain(division: Division, start: float, drained_at: float) -> Division:
+    """The stretch that began at `start`, with what is free or not seen of it from `drained_at` on as unavailable."""
+    states = division.device.states
+    nobodys = states.free + states.unknown
+    drained = min(nobodys, max(0.0, start + sum(states) - drained_at))
+    if not drained:
+        return division
+    left = 1 - drained / nobodys
+    states = States(states.active, states.idle, states.free * left, states.unavailable + drained, states.unknown * left)
+    return division._replace(device=division.device._replace(states=states))
+
+
+def _divide(mark: Mark, reading: GpuReading, holders: Holders, until: float, drained_at: float) -> Division:
     shares, stray = _shares(reading, holders)
     owners = holders.listed | shares.keys()
     elapsed = until - mark.until
     seen, unseen = _energy_since(mark, reading, elapsed)
     stretch = Stretch(elapsed, busy_seconds(reading.pieces, mark.until, until), seen)
-    division = unknown(stretch) if holders.hidden and not owners else split(stretch, owners, shares, stray)
+    if holders.hidden and not owners:
+        division = unknown(stretch)
+    else:
+        division = _drain(split(stretch, owners, shares, stray), mark.until, drained_at)
     if unseen:
         energy = DeviceUse(joules=unseen, unattributed_joules=unseen)
         division = division._replace(device=division.device.plus(energy))
     return division
 
 
-def _divide_blindly(mark: Mark, reading: GpuReading, holders: Holders) -> Division:
+def _divide_blindly(mark: Mark, reading: GpuReading, holders: Holders, drained_at: float) -> Division:
     """A card that has no utilisation to give: of its time only `free` can be told."""
     elapsed = reading.read_at - mark.until
     stretch = Stretch(elapsed, 0.0, sum(_energy_since(mark, reading, elapsed)))
-    return unknown(stretch) if holders.hidden or holders.listed else split(stretch, (), {})
+    if holders.hidden or holders.listed:
+        return unknown(stretch)
+    return _drain(split(stretch, (), {}), mark.until, drained_at)
 
 
 def _shares(reading: GpuReading, holders: Holders) -> tuple[dict[Owner, float], float]:

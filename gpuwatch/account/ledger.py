@@ -9,8 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set
 from typing import TypeVar
 
+from gpuwatch.account.counts import advance
 from gpuwatch.account.device import Outcome
-from gpuwatch.model import Changes, DeviceUse, Mark, OnDevice, Owner, Person, RollUp, Run, RunTotal, Use
+from gpuwatch.model import (
+    Changes,
+    Count,
+    CountKey,
+    DeviceUse,
+    Mark,
+    OnDevice,
+    Owner,
+    Person,
+    RollUp,
+    Run,
+    RunTotal,
+    Use,
+)
 from gpuwatch.units import DAY, MINUTE
 
 LINGER_SECONDS = 10 * MINUTE
@@ -29,28 +43,49 @@ class Ledger:
     def __init__(self) -> None:
         self.devices: dict[str, DeviceUse] = {}
         self.marks: dict[str, Mark] = {}
+        self.counts: dict[tuple[str, CountKey], Count] = {}
         self.runs: dict[OnDevice, RunTotal] = {}
         self.people: dict[Person, RollUp] = {}
         self.cpu_seconds: dict[Owner, float] = {}
         self.details: dict[Owner, Run] = {}
+        self._changed_counts: set[tuple[str, CountKey]] = set()
         self._changed_runs: set[OnDevice] = set()
         self._changed_people: set[Person] = set()
         self._changed_owners: set[Owner] = set()
 
-    def enter(self, uuid: str, outcome: Outcome, *, unix: float) -> None:
-        """Add what one reading of a device brought."""
+    def enter(self, uuid: str, outcome: Outcome, *, unix: float, capacity: float = 1.0) -> None:
+        """Add what one reading of a device brought. `capacity` is its part of a GPU: people's record is of whole ones.
+
+        Joules are joules: they are not weighted.
+        """
         self.marks[uuid] = outcome.mark
         self.devices[uuid] = self.devices.get(uuid, DeviceUse()).plus(outcome.device)
         people: dict[Person, Use] = {}
         for owner, use in outcome.charges.items():
             key = (uuid, owner)
-            total, peak, _ = self.runs.get(key, _NO_TOTAL)
-            self.runs[key] = RunTotal(total.plus(use), peak, unix)
+            total, peak, _, sm_active = self.runs.get(key, _NO_TOTAL)
+            self.runs[key] = RunTotal(total.plus(use), peak, unix, sm_active)
             self._changed_runs.add(key)
             person = (owner.user, owner.project)
             people[person] = people[person].plus(use) if person in people else use
         for person, use in people.items():
-            self._enter_person(person, use, unix)
+            self._enter_person(person, Use(use.held * capacity, use.busy * capacity, use.joules), unix)
+
+    def enter_activity(self, key: OnDevice, sm_active: float) -> None:
+        """Add SM-active seconds of a run that was charged before."""
+        total = self.runs.get(key)
+        if total is not None:
+            self.runs[key] = total._replace(sm_active=total.sm_active + sm_active)
+            self._changed_runs.add(key)
+
+    def enter_counts(self, uuid: str, driver_totals: Mapping[CountKey, float]) -> None:
+        """Advance a device's counts to what the driver says now."""
+        for which, driver_total in driver_totals.items():
+            key = (uuid, which)
+            count = self.counts.get(key)
+            if count is None or count.driver_total != driver_total:
+                self.counts[key] = advance(count, which, driver_total)
+                self._changed_counts.add(key)
 
     def enter_memory(self, key: OnDevice, memory_bytes: int) -> None:
         """Note how much device memory a run has now."""
@@ -74,7 +109,8 @@ class Ledger:
         """Add what the state has of a run that is new here, once."""
         here = self.runs.get(key, _NO_TOTAL)
         peak = max(past.memory_peak_bytes, here.memory_peak_bytes)
-        self.runs[key] = RunTotal(past.use.plus(here.use), peak, max(past.used_unix, here.used_unix))
+        used_unix = max(past.used_unix, here.used_unix)
+        self.runs[key] = RunTotal(past.use.plus(here.use), peak, used_unix, past.sm_active + here.sm_active)
 
     def forget_device(self, uuid: str) -> None:
         """It was taken out: no time passes for it any more. Its totals stay."""
@@ -118,6 +154,7 @@ class Ledger:
         return Changes(
             devices=dict(self.devices),
             marks=dict(self.marks),
+            counts=_pick(self.counts, self._changed_counts),
             runs=_pick(self.runs, self._changed_runs),
             people=_pick(self.people, self._changed_people),
             cpu_seconds=_pick(self.cpu_seconds, self._changed_owners),
@@ -126,6 +163,7 @@ class Ledger:
 
     def settle(self) -> None:
         """All changes so far are saved."""
+        self._changed_counts.clear()
         self._changed_runs.clear()
         self._changed_people.clear()
         self._changed_owners.clear()

@@ -1,25 +1,16 @@
-"""From pids to owners, cycle after cycle: the census reads, the resolver judges, the folder bounds."""
+"""From pids to owners, cycle after cycle: processes are looked at, the resolver judges, the folder bounds."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from gpuwatch.account.ledger import Ledger
+from gpuwatch.agent.machine import Processes
 from gpuwatch.attribute.fold import SHORT, Bounds, Folder
-from gpuwatch.attribute.person import read_user_name
-from gpuwatch.attribute.resolver import Resolver
+from gpuwatch.attribute.resolver import Resolver, Rule
 from gpuwatch.model import Identity, Lineage, Owner, Run
-from gpuwatch.sense.census import Census
-from gpuwatch.sense.lane import Lane
-from gpuwatch.sense.process import TICKS_PER_SECOND, read_lineage
-
-log = logging.getLogger(__name__)
-
-_PATIENCE = 1.0
-"""Seconds that reading one process may take: /proc/PID/cmdline waits for a process that is stuck in the kernel."""
+from gpuwatch.sense.process import TICKS_PER_SECOND
 
 
 class Attributed(NamedTuple):
@@ -36,14 +27,18 @@ class Attributed(NamedTuple):
 class Attribution:
     """Who is on the GPUs. Each process is read and judged once; while nothing changes the last answer stands."""
 
-    def __init__(self, *, node: str, boot_unix: float, bounds: Bounds) -> None:
-        self._users: dict[int, str] = {}
+    def __init__(
+        self, processes: Processes, *, rules: tuple[Rule, ...], node: str, boot_unix: float, bounds: Bounds
+    ) -> None:
+        self._processes = processes
         self._resolver = Resolver(
-            node=node, boot_unix=boot_unix, ticks_per_second=TICKS_PER_SECOND, read_user=self._users.__getitem__
+            node=node,
+            boot_unix=boot_unix,
+            ticks_per_second=TICKS_PER_SECOND,
+            read_user=processes.user_of,
+            rules=rules,
         )
         self._folder = Folder(bounds)
-        self._lane: Lane[int, Lineage | None] = Lane("gpuwatch-process")
-        self._census = Census(self._read_lineages)
         self._lineages: Mapping[int, Lineage] = {}
         self._attributed = Attributed({}, {}, {})
         self._unsettled = False
@@ -51,7 +46,7 @@ class Attribution:
 
     def attribute(self, pids: Iterable[int], ledger: Ledger, *, boottime: float, unix: float) -> Attributed:
         """The owners of those of the processes that could be read; the same object while nothing changes."""
-        lineages = self._census.look(pids)
+        lineages = self._processes.look(pids)
         if lineages == self._lineages and not self._unsettled:
             return self._attributed
         runs_by_pid = self._resolver.resolve(lineages)
@@ -71,23 +66,3 @@ class Attribution:
         self._unsettled = any(owner.run == SHORT for owner in runs)
         self._attributed = Attributed(owners, runs, trees)
         return self._attributed
-
-    def close(self) -> None:
-        """Let go of the processes."""
-        self._census.close()
-        self._lane.close()
-
-    def _read_lineages(self, pids: Iterable[int]) -> Mapping[int, Lineage | None]:
-        calls: dict[int, Callable[[], Lineage | None]] = {pid: partial(self._meet, pid) for pid in pids}
-        results = self._lane.run(calls, patience=_PATIENCE)
-        for pid, result in results.items():
-            if isinstance(result, Exception):
-                log.debug("process %d cannot be read now: %s", pid, result)
-        return {pid: result for pid, result in results.items() if not isinstance(result, Exception)}
-
-    def _meet(self, pid: int) -> Lineage | None:
-        """Read a process and learn its user's name: the name service can hang as well as the kernel."""
-        lineage = read_lineage(pid)
-        if lineage is not None:
-            self._users[lineage.process.uid] = read_user_name(lineage.process.uid)
-        return lineage

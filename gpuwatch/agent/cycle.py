@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Set
 from typing import NamedTuple
 
+from gpuwatch.account.activity import ActivityMeter
 from gpuwatch.account.cpu import CpuMeter, never_falling
 from gpuwatch.account.device import Holders, Outcome, baseline, miss, observe, owners_of
 from gpuwatch.account.ledger import Ledger
 from gpuwatch.agent.attribution import Attributed, Attribution
-from gpuwatch.agent.fleet import Fleet
+from gpuwatch.agent.machine import Machine
+from gpuwatch.agent.maintenance import drained
 from gpuwatch.agent.publish import Now, snapshot_of
+from gpuwatch.agent.record import MISSED_SECONDS, Record
 from gpuwatch.agent.sensors import Sensors
 from gpuwatch.agent.settings import Settings
-from gpuwatch.errors import DiskRefused
-from gpuwatch.model import DeviceUse, GpuInfo, GpuReading, HostReading, Mark, OnDevice, Owner, Snapshot
-from gpuwatch.sense.clocks import SYSTEM_CLOCK, Clock
-from gpuwatch.sense.host import read_host
-from gpuwatch.sense.process import read_tree
-from gpuwatch.state.store import Saved, Store
-from gpuwatch.units import DAY
+from gpuwatch.model import DeviceUse, Drain, GpuReading, HostReading, Meters, OnDevice, Owner, Snapshot
+from gpuwatch.state.saved import Saved
+from gpuwatch.state.store import Store
 
 log = logging.getLogger(__name__)
 
 HOST_SECONDS = 5.0
 TREE_SECONDS = 30.0
 """How often the machine, and the process trees of runs, are read: they cost more and change less."""
-PATIENCE_SECONDS = 1.0
-"""What a call to the driver may take before its GPU is given up for this cycle."""
 GLANCE_SECONDS = 1.0
 """How often the use of processes on shared GPUs is read: the driver rounds it to a percent of the time in between."""
-_MISSED_SECONDS = 7 * DAY
-"""For how long a GPU that was here and is not any more counts as unknown rather than as taken out."""
 
 
 class Moment(NamedTuple):
@@ -42,51 +38,46 @@ class Moment(NamedTuple):
     unix: float
 
 
-class _Past(NamedTuple):
-    """Of which devices a run's totals are still only in the state, and whether its CPU seconds are."""
-
-    uuids: set[str]
-    cpu: bool
-
-
 class Cycle:
     """The stages, and what they keep between two cycles."""
 
-    def __init__(
-        self, settings: Settings, store: Store | None, saved: Saved, now: Moment, *, clock: Clock = SYSTEM_CLOCK
-    ) -> None:
+    def __init__(self, settings: Settings, machine: Machine, store: Store | None, saved: Saved, now: Moment) -> None:
         self._settings = settings
-        self._store = store
-        self._fleet = Fleet(patience=PATIENCE_SECONDS, clock=clock)
-        self._attribution = Attribution(node=settings.node, boot_unix=saved.boot_unix, bounds=settings.bounds)
+        self._machine = machine
+        self._attribution = Attribution(
+            machine.processes,
+            rules=machine.rules,
+            node=settings.node,
+            boot_unix=saved.boot_unix,
+            bounds=settings.bounds,
+        )
         self._sensors = Sensors()
         self._cpu = CpuMeter()
+        self._activity = ActivityMeter()
+        self._drains: Mapping[str, Drain] = {}
         self._attributed = Attributed({}, {}, {})
-        self._infos: dict[str, GpuInfo] = {}
-        self._meters_energy: set[str] = set()
+        self._meters: dict[str, Meters] = {}
         self._shared: set[str] = set()
         self._pids: dict[str, set[int]] = {}
-        self._past_of: dict[Owner, _Past] = {}
-        """Runs, and the devices, whose past is to be looked up before anything of them is saved."""
         self._host: HostReading | None = None
         self._memory: Mapping[OnDevice, int | None] = {}
         self._tree_memory: Mapping[Owner, int] = {}
         self._host_due = self._trees_due = 0.0
-        self._refused = store is None
         self.ledger = Ledger()
-        self._restore(saved, now)
+        self._record = Record(self.ledger, store)
+        self._infos = self._record.restore(saved, boottime=now.boottime, unix=now.unix)
 
     @property
     def needs_fresh_process(self) -> bool:
         """The mapped NVML library cannot match the driver any more."""
-        return self._fleet.mismatched
+        return self._machine.gpus.mismatched
 
     def run(self, now: Moment) -> Snapshot:
         """One cycle. What the snapshot shows is on disk before it is returned, unless it says otherwise."""
         readings = self._sense(now)
         if now.boottime >= self._host_due:
             self._host_due = now.boottime + HOST_SECONDS
-            self._host = never_falling(self._host, self._sensors.run("host", read_host, unix=now.unix))
+            self._host = never_falling(self._host, self._sensors.run("host", self._machine.read_host, unix=now.unix))
         if now.boottime >= self._trees_due:
             self._trees_due = now.boottime + TREE_SECONDS
             self._sensors.run("runs", self._sense_trees, unix=now.unix)
@@ -98,53 +89,42 @@ class Cycle:
             self._memory = memory if memory.keys() <= self.ledger.runs.keys() else {}
         self.ledger.ripen(now.unix)
         self.ledger.put_away(self._attributed.runs.keys(), now.unix)
-        persisted = self._save(now)
+        persisted = self._record.save(self._infos, unix=now.unix)
         seen = Now(
             readings=readings,
             infos=self._infos,
             problems={
-                uuid: self._fleet.problem_of(self._infos[uuid]) for uuid in self.ledger.marks.keys() - readings.keys()
+                uuid: self._machine.gpus.problem_of(self._infos[uuid])
+                for uuid in self.ledger.marks.keys() - readings.keys()
             },
-            meters_energy=self._meters_energy,
+            meters=self._meters,
+            drains=self._drains,
             memory=memory,
             strangers={uuid: self._strangers_in(reading) for uuid, reading in readings.items()},
             tree_memory=self._tree_memory,
             host=self._host,
             sensors=dict(self._sensors.states),
-            versions=self._fleet.versions,
+            versions=self._machine.gpus.versions,
             persisted=persisted,
         )
         return snapshot_of(self._settings.node, self._settings.interval, self.ledger, seen, unix=now.unix)
 
     def glance(self) -> None:
         """Between two cycles: note the use of the processes on GPUs that several owners share."""
-        self._fleet.glance(self._shared)
+        self._machine.gpus.glance(self._shared)
 
     def close(self) -> None:
-        """Let go of the driver and of the processes."""
-        self._attribution.close()
-        self._fleet.close()
-
-    def _restore(self, saved: Saved, now: Moment) -> None:
-        ledger = self.ledger
-        for uuid, device in saved.devices.items():
-            missing = now.unix - device.used_unix
-            ledger.devices[uuid] = device.use
-            if missing <= _MISSED_SECONDS:
-                # A mark of another boot has no time on this boot's clock but the one that the wall clock gives it.
-                at = now.boottime - max(0.0, missing)
-                ledger.marks[uuid] = device.mark or Mark(at, at, None)
-                self._infos[uuid] = device.info
-        ledger.runs.update(saved.runs)
-        ledger.people.update(saved.people)
-        ledger.cpu_seconds.update(saved.cpu_seconds)
-        ledger.details.update(saved.details)
+        """Let go of the machine."""
+        self._machine.close()
 
     def _sense(self, now: Moment) -> Mapping[str, GpuReading]:
         marks = self.ledger.marks
         since = {uuid: mark.until for uuid, mark in marks.items()}
-        readings = self._sensors.run("gpu", lambda: self._fleet.read(since, now=now.boottime), unix=now.unix) or {}
-        self._infos.update(self._fleet.infos)
+        readings = (
+            self._sensors.run("gpu", lambda: self._machine.gpus.read(since, now=now.boottime), unix=now.unix) or {}
+        )
+        self._infos.update(self._machine.gpus.infos)
+        self._drains = self._read_drains(now)
         before = self._attributed
         self._attributed = self._attribute(readings, now)
         known = before.owners
@@ -159,12 +139,42 @@ class Cycle:
             if len(holders.listed) > 1:
                 self._shared.add(uuid)
             self._enter(uuid, reading, holders, now)
-        for uuid in marks.keys() - readings.keys():
-            self.ledger.enter(uuid, miss(marks[uuid], now.boottime), unix=now.unix)
-            if marks[uuid].unseen > _MISSED_SECONDS:
-                log.warning("GPU %d (%s) has not been seen for a week: taken out", self._infos[uuid].index, uuid)
-                self.ledger.forget_device(uuid)
+        self._miss(marks.keys() - readings.keys(), now)
         return readings
+
+    def _miss(self, uuids: Set[str], now: Moment) -> None:
+        """Account for devices that were not read, and let go of those that are not there any more."""
+        current = self._machine.gpus.infos
+        places = {info.pci for info in current.values()}
+        for uuid in uuids:
+            info, drained_at = self._infos[uuid], self._drained_at(uuid, now)
+            replaced = uuid not in current and info.pci in places
+            if not replaced:
+                outcome = miss(self.ledger.marks[uuid], now.boottime, drained_at=drained_at)
+                self.ledger.enter(uuid, outcome, unix=now.unix)
+            self._activity.forget(uuid)
+            if replaced or (self.ledger.marks[uuid].unseen > MISSED_SECONDS and drained_at == math.inf):
+                why = "another device is in its place" if replaced else "it has not been seen for a week"
+                log.warning("GPU %s (%s) is taken out: %s", info.name, uuid, why)
+                self.ledger.forget_device(uuid)
+
+    def _read_drains(self, now: Moment) -> dict[str, Drain]:
+        """The devices that are out of service, by uuid."""
+        scheduler, elsewhere = self._machine.scheduler, None
+        if scheduler is not None:
+            elsewhere = self._sensors.run(
+                "slurm", lambda: scheduler.read(now=now.boottime, unix=now.unix), unix=now.unix
+            )
+        said = self._machine.read_maintenance()
+        if not said and elsewhere is None:
+            return {}
+        found = {uuid: drained(uuid, said, elsewhere) for uuid in self._infos}
+        return {uuid: drain for uuid, drain in found.items() if drain is not None}
+
+    def _drained_at(self, uuid: str, now: Moment) -> float:
+        """When an operator took the device out of service, on the boot clock; never is infinite."""
+        drain = self._drains.get(uuid)
+        return math.inf if drain is None else now.boottime - (now.unix - drain.since_unix)
 
     def _attribute(self, readings: Mapping[str, GpuReading], now: Moment) -> Attributed:
         # A busy pid that is in no process list yet is a process too: lists and samples disagree for a moment.
@@ -186,25 +196,23 @@ class Cycle:
 
     def _enter(self, uuid: str, reading: GpuReading, holders: Holders, now: Moment) -> None:
         mark = self.ledger.marks.get(uuid)
-        first = Outcome(baseline(reading), DeviceUse(), {})
-        outcome = observe(mark, reading, holders) if mark else first
-        for owner in outcome.charges:
-            if (uuid, owner) not in self.ledger.runs:
-                self._past_of.setdefault(owner, _Past(set(), owner not in self.ledger.shown())).uuids.add(uuid)
-        self.ledger.enter(uuid, outcome, unix=now.unix)
-        if reading.energy_joules is not None or reading.power_watts is not None:
-            self._meters_energy.add(uuid)
-
-    def _recall_past(self, now: Moment) -> None:
-        """Add what the state has of runs that are charged here for the first time. Raises DiskRefused."""
-        while self._past_of:
-            owner, missing = next(iter(self._past_of.items()))
-            totals, cpu_seconds = self._store.recall(owner, unix=now.unix) if self._store else ({}, 0.0)
-            for uuid in missing.uuids & totals.keys():
-                self.ledger.add_past((uuid, owner), totals[uuid])
-            if missing.cpu:
-                self.ledger.enter_cpu(owner, cpu_seconds)
-            del self._past_of[owner]
+        if mark is None:
+            outcome = Outcome(baseline(reading), DeviceUse(), {})
+        else:
+            outcome = observe(mark, reading, holders, drained_at=self._drained_at(uuid, now))
+        self._record.expect(uuid, outcome.charges)
+        self.ledger.enter(uuid, outcome, unix=now.unix, capacity=reading.info.capacity)
+        condition, known = reading.condition, self._meters.get(uuid, Meters())
+        self._meters[uuid] = Meters(
+            known.energy or reading.energy_joules is not None or reading.power_watts is not None,
+            known.busy or bool(reading.pieces),
+            known.activity or condition.activity is not None,
+        )
+        self.ledger.enter_counts(uuid, condition.counts)
+        if condition.activity is not None:
+            self._activity.add(uuid, outcome)
+            for owner, sm_active in self._activity.charge(uuid, condition.activity).items():
+                self.ledger.enter_activity((uuid, owner), sm_active)
 
     def _sense_trees(self) -> None:
         trees = self._attributed.trees
@@ -212,7 +220,7 @@ class Cycle:
         readings = {
             root: reading
             for root, (_, of) in trees.items()
-            if (reading := read_tree(of, others=roots - {root.pid})) is not None
+            if (reading := self._machine.processes.read_tree(of, roots - {root.pid})) is not None
         }
         steps = self._cpu.advance(readings)
         shown = self.ledger.shown()  # of a run that was not charged yet, the past is not here yet either
@@ -224,26 +232,6 @@ class Cycle:
             owner = trees[root][0]
             memory[owner] = memory.get(owner, 0) + reading.memory_bytes
         self._tree_memory = memory
-
-    def _save(self, now: Moment) -> bool:
-        if self._store is None:
-            self._recall_past(now)
-            self.ledger.settle()
-            return False
-        try:
-            self._recall_past(now)
-            self._store.commit(self.ledger.changes(), self._infos, unix=now.unix)
-            self._store.tidy(unix=now.unix)
-        except DiskRefused as error:
-            if not self._refused:
-                log.error("%s; going on without it, what is shown now may be lost with this process", error)
-            self._refused = True
-            return False
-        if self._refused:
-            log.info("the state is saved again")
-        self._refused = False
-        self.ledger.settle()
-        return True
 
 
 def memory_by_owner(readings: Mapping[str, GpuReading], owners: Mapping[int, Owner]) -> dict[OnDevice, int | None]:

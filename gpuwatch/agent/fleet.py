@@ -20,6 +20,8 @@ _OPENING_PATIENCE = 10.0
 _RETRY_SECONDS = 10.0
 """How often a driver or card that never answered is tried again; one that has gone is tried at every cycle."""
 _RENEW_SECONDS = 60.0
+_REVIEW_SECONDS = 30.0
+"""How often it is looked which devices a GPU is: MIG can be switched on, and its instances made anew, at any time."""
 _SEARCH_SECONDS = 300.0
 """How often the driver is reopened to look for a GPU that was here and is not listed any more."""
 
@@ -32,15 +34,18 @@ class Fleet:
         self._clock = clock
         self._calls: Lane[str, GpuReading | None] = Lane("gpuwatch-gpu")
         self._opening: Lane[str, nvml.Driver | None] = Lane("gpuwatch-driver")
-        self._cards: Lane[int, nvml.Card] = Lane("gpuwatch-card")
+        self._cards: Lane[int, tuple[nvml.Card, ...]] = Lane("gpuwatch-card")
         self._driver: nvml.Driver | None = None
-        self._sensors: dict[int, GpuSensor] = {}
-        self._problems: dict[int, str] = {}
-        self._failing_since: dict[int, float] = {}
+        self._sensors: dict[int, tuple[GpuSensor, ...]] = {}
+        """By index of the GPU: itself, or its MIG instances."""
+        self._problems: dict[str, str] = {}
+        """By name of the GPU or the instance."""
+        self._failing_since: dict[str, float] = {}
         self._gone = ""
         self._to_close = False
         self._try_at = 0.0
         self._cards_at = 0.0
+        self._review_at = 0.0
         self._search_at = 0.0
         self.mismatched = False
         """The mapped library cannot match the driver any more: only a fresh process can."""
@@ -52,13 +57,13 @@ class Fleet:
 
     @property
     def infos(self) -> Mapping[str, GpuInfo]:
-        """The GPUs of the driver by uuid, as last opened."""
-        return {sensor.card.info.uuid: sensor.card.info for sensor in self._sensors.values()}
+        """The devices of the driver by uuid, as last opened."""
+        return {uuid: sensor.card.info for uuid, sensor in self._by_uuid().items()}
 
     def problem_of(self, gpu: GpuInfo) -> str:
-        """Why the GPU was not read."""
-        here = self._sensors.get(gpu.index)
-        problem = self._problems.get(gpu.index) if here is None or here.card.info.uuid == gpu.uuid else ""
+        """Why the device was not read."""
+        known = gpu.uuid in self._by_uuid() or gpu.index not in self._sensors
+        problem = self._problems.get(gpu.name) or self._problems.get(str(gpu.index)) if known else ""
         return problem or self._gone or "the driver does not list it"
 
     def read(self, since: Mapping[str, float], *, now: float) -> dict[str, GpuReading]:
@@ -101,17 +106,17 @@ class Fleet:
                 self._gone = str(result)
                 self._to_close = True
                 raise result
-            index = sensors[uuid].card.info.index
-            self._note(index, result)
+            info = sensors[uuid].card.info
+            self._note(info.name, result)
             if uuid not in self._calls.stuck():
-                self._renew(index, now)
+                self._renew(info, now)
         readings = {uuid: result for uuid, result in results.items() if isinstance(result, GpuReading)}
         if results and not readings:
             raise GpuUnavailable(f"no GPU answers: {'; '.join(sorted({str(result) for result in results.values()}))}")
         return readings
 
     def _by_uuid(self) -> dict[str, GpuSensor]:
-        return {sensor.card.info.uuid: sensor for sensor in self._sensors.values()}
+        return {sensor.card.info.uuid: sensor for sensors in self._sensors.values() for sensor in sensors}
 
     def _search(self, missing: Iterable[str], now: float) -> None:
         if not missing or self._problems or self._driver is None:
@@ -132,25 +137,35 @@ class Fleet:
             self._driver, self._sensors, self._problems, self._gone = driver, {}, {}, ""
             log.info("driver %s: %d GPUs", driver.version, driver.gpus)
             self._cards_at = now
-        missing = [index for index in range(self._driver.gpus) if index not in self._sensors]
+            self._review_at = now + _REVIEW_SECONDS
+        indexes = range(self._driver.gpus)
+        if now >= self._review_at:
+            self._review_at = now + _REVIEW_SECONDS
+            self._open_cards([i for i in indexes if i in self._sensors and str(i) not in self._problems])
+        missing = [index for index in indexes if index not in self._sensors]
         if missing and now >= self._cards_at:
             self._cards_at = now + _RETRY_SECONDS
             self._open_cards(missing)
 
     def _open_cards(self, indexes: Iterable[int]) -> None:
-        """Open cards, each on its own: one that hangs or is lost hides no other."""
-        calls = {index: partial(nvml.open_card, index) for index in indexes}
-        for index, card in self._cards.run(calls, patience=self._patience).items():
-            self._note(index, card)
-            if isinstance(card, nvml.Card):
-                self._sensors[index] = GpuSensor(card, self._clock)
+        """Open GPUs, each on its own: one that hangs or is lost hides no other. What has not changed goes on."""
+        calls = {index: partial(nvml.open_cards, index) for index in indexes}
+        for index, cards in self._cards.run(calls, patience=self._patience).items():
+            before = self._sensors.get(index)
+            if isinstance(cards, Exception):
+                if before is None:
+                    self._note(str(index), cards)
+            elif before is None or [card.info for card in cards] != [sensor.card.info for sensor in before]:
+                self._note(str(index), None)
+                self._sensors[index] = tuple(GpuSensor(card, self._clock) for card in cards)
 
-    def _renew(self, index: int, now: float) -> None:
-        """Open a card anew that has failed for long: a GPU that was reset wants a new handle."""
-        if index not in self._problems:
-            self._failing_since.pop(index, None)
-        elif now - self._failing_since.setdefault(index, now) > _RENEW_SECONDS:
-            del self._failing_since[index], self._sensors[index]
+    def _renew(self, info: GpuInfo, now: float) -> None:
+        """Open a GPU anew that has failed for long: one that was reset wants a new handle."""
+        if info.name not in self._problems:
+            self._failing_since.pop(info.name, None)
+        elif now - self._failing_since.setdefault(info.name, now) > _RENEW_SECONDS:
+            del self._failing_since[info.name]
+            self._sensors.pop(info.index, None)
 
     def _refuse(self, error: Exception | None, now: float) -> NoReturn:
         self._gone = str(error)
@@ -160,15 +175,15 @@ class Fleet:
         self.mismatched = isinstance(error, LibraryMismatch) and nvml.library_is_mapped()
         raise error if isinstance(error, DriverUnavailable) else DriverUnavailable(self._gone)
 
-    def _note(self, index: int, result: object) -> None:
-        """Keep, and tell once, what is wrong with a GPU, or that nothing is any more."""
+    def _note(self, name: str, result: object) -> None:
+        """Keep, and tell once, what is wrong with a device, or that nothing is any more."""
         problem = str(result) if isinstance(result, Exception) else ""
-        if problem and index not in self._problems:
-            log.warning("GPU %d: %s", index, problem)
+        if problem and name not in self._problems:
+            log.warning("GPU %s: %s", name, problem)
         if problem:
-            self._problems[index] = problem
-        elif self._problems.pop(index, None):
-            log.info("GPU %d answers again", index)
+            self._problems[name] = problem
+        elif self._problems.pop(name, None):
+            log.info("GPU %s answers again", name)
 
     def _close_driver(self) -> None:
         """Unload the library, unless a call still hangs in it: then later."""

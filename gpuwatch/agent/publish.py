@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gpuwatch import __version__
 from gpuwatch.account.ledger import Ledger
 from gpuwatch.model import (
+    CountKey,
     DeviceView,
+    Drain,
     GpuInfo,
     GpuReading,
     HostReading,
+    Meters,
     OnDevice,
     Owner,
     SensorState,
@@ -26,7 +29,9 @@ class Now:
     readings: Mapping[str, GpuReading]
     infos: Mapping[str, GpuInfo]
     problems: Mapping[str, str]
-    meters_energy: Set[str]
+    meters: Mapping[str, Meters]
+    drains: Mapping[str, Drain]
+    """By uuid, of the devices that an operator took out of service."""
     memory: Mapping[OnDevice, int | None]
     """Device memory in bytes of every owner on every device that it is on; None where the driver won't say."""
     strangers: Mapping[str, int | None]
@@ -36,6 +41,7 @@ class Now:
     sensors: Mapping[str, SensorState]
     versions: tuple[str, str]
     persisted: bool
+    strangers_reason: str = ""
 
 
 def snapshot_of(node: str, interval: float, ledger: Ledger, now: Now, *, unix: float) -> Snapshot:
@@ -58,16 +64,25 @@ def snapshot_of(node: str, interval: float, ledger: Ledger, now: Now, *, unix: f
         people=ledger.people_shown(unix),
         host=now.host,
         sensors=now.sensors,
+        strangers_reason=now.strangers_reason,
     )
 
 
 def _devices(ledger: Ledger, now: Now) -> Iterable[DeviceView]:
-    for uuid in sorted(ledger.marks, key=lambda uuid: now.infos[uuid].index):
+    counts: dict[str, dict[CountKey, float]] = {}
+    for (uuid, which), count in ledger.counts.items():
+        counts.setdefault(uuid, {})[which] = count.total
+    for uuid in sorted(ledger.marks, key=lambda uuid: now.infos[uuid].place):
+        use, meters = ledger.devices[uuid], now.meters.get(uuid, Meters())
         yield DeviceView(
             info=now.infos[uuid],
-            use=ledger.devices[uuid],
+            use=use,
             reading=now.readings.get(uuid),
             strangers=now.strangers.get(uuid, 0),
             problem=now.problems.get(uuid, ""),
-            energy_known=uuid in now.meters_energy or ledger.devices[uuid].joules > 0,
+            energy_known=meters.energy or use.joules > 0,
+            busy_known=meters.busy or use.busy > 0,
+            activity_known=meters.activity,
+            counts=counts.get(uuid, {}),
+            drain=now.drains.get(uuid),
         )

@@ -13,6 +13,7 @@ def status_document(snapshot: Snapshot, *, agent: bool = True) -> dict[str, Any]
         "node": snapshot.node,
         "version": snapshot.version,
         "agent": agent,
+        "simulated": snapshot.simulated,
         "taken_unix": snapshot.taken_unix,
         "interval_seconds": snapshot.interval,
         "state_persisted": snapshot.persisted,
@@ -21,9 +22,16 @@ def status_document(snapshot: Snapshot, *, agent: bool = True) -> dict[str, Any]
             name: {"up": state.up, "success_unix": state.success_unix or None, "problem": state.problem or None}
             for name, state in snapshot.sensors.items()
         },
+        "strangers_reason": snapshot.strangers_reason or None,
         "gpus": [_gpu(device, snapshot) for device in snapshot.devices],
         "people": [
-            {"user": user, "project": project, **_use(use.held, use.busy, use.joules)}
+            {
+                "user": user,
+                "project": project,
+                "held_seconds": use.held,
+                "busy_seconds": use.busy,
+                "energy_joules": use.joules,
+            }
             for (user, project), use in snapshot.people.items()
         ],
         "host": None
@@ -38,10 +46,13 @@ def status_document(snapshot: Snapshot, *, agent: bool = True) -> dict[str, Any]
 
 def _gpu(device: DeviceView, snapshot: Snapshot) -> dict[str, Any]:
     reading = device.reading
+    activity = reading and reading.condition.activity
     return {
-        "gpu": device.info.index,
+        "gpu": device.info.name,
         "uuid": device.info.uuid,
         "model": device.info.model,
+        "capacity": device.info.capacity,
+        "unavailable": device.drain and device.drain._asdict(),
         "up": reading is not None,
         "problem": device.problem or None,
         "utilization_ratio": reading and reading.utilization_ratio,
@@ -49,17 +60,22 @@ def _gpu(device: DeviceView, snapshot: Snapshot) -> dict[str, Any]:
         "memory_total_bytes": reading and reading.condition.memory_total_bytes,
         "power_watts": reading and reading.power_watts,
         "temperature_celsius": reading and reading.condition.temperature_celsius,
+        "sm_active_ratio": activity and activity.sm,
         "state_seconds": device.use.states._asdict(),
-        "busy_seconds": device.use.busy,
-        "unattributed_busy_seconds": device.use.unattributed_busy,
+        "busy_seconds": device.use.busy if device.busy_known else None,
+        "unattributed_busy_seconds": device.use.unattributed_busy if device.busy_known else None,
         "energy_joules": device.use.joules if device.energy_known else None,
         "strangers": device.strangers,
-        "runs": [_run(key, snapshot) for key in {**snapshot.totals, **snapshot.holding} if key[0] == device.info.uuid],
+        "runs": [
+            _run(key, device, snapshot)
+            for key in {**snapshot.totals, **snapshot.holding}
+            if key[0] == device.info.uuid
+        ],
     }
 
 
-def _run(key: OnDevice, snapshot: Snapshot) -> dict[str, Any]:
-    owner, use = key[1], snapshot.totals.get(key, RunTotal()).use
+def _run(key: OnDevice, device: DeviceView, snapshot: Snapshot) -> dict[str, Any]:
+    owner, total = key[1], snapshot.totals.get(key, RunTotal())
     run = snapshot.runs.get(owner)
     return {
         **owner._asdict(),
@@ -68,9 +84,8 @@ def _run(key: OnDevice, snapshot: Snapshot) -> dict[str, Any]:
         "started_unix": run.started_unix if run else None,
         "holding": key in snapshot.holding,
         "memory_bytes": snapshot.holding.get(key),
-        **_use(use.held, use.busy, use.joules),
+        "held_seconds": total.use.held,
+        "busy_seconds": total.use.busy if device.busy_known else None,
+        "energy_joules": total.use.joules if device.energy_known else None,
+        "sm_active_seconds": total.sm_active if device.activity_known else None,
     }
-
-
-def _use(held: float, busy: float, joules: float) -> dict[str, float]:
-    return {"held_seconds": held, "busy_seconds": busy, "energy_joules": joules}

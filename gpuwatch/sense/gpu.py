@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from gpuwatch.model import GpuCondition, GpuReading, Piece
+from gpuwatch.model import Activity, GpuCondition, GpuReading, Piece
 from gpuwatch.sense.clocks import Clock
 from gpuwatch.sense.nvml import Card
 from gpuwatch.sense.track import LONGEST_PERIOD, DriverClock, newest_plausible, process_use, track
 
 CONDITION_SECONDS = 5.0
-"""How often memory, temperature and clocks are read: nothing is accounted by them."""
+"""How often memory, temperature, clocks and counts are read, and the activity that they are a mean of."""
+_SHORTEST_ACTIVITY = 0.1
+"""Seconds that two samples of the activity must lie apart."""
 
 
 class GpuSensor:
@@ -22,6 +24,8 @@ class GpuSensor:
         self._use_until_us = 0
         self._condition = GpuCondition()
         self._condition_due = 0.0
+        self._activity: Activity | None = None
+        self._activity_since: float | None = None
 
     def glance(self) -> None:
         """Take note of the processes' use so far.
@@ -45,7 +49,7 @@ class GpuSensor:
             self._driver_clock, self._use_until_us = None, 0
             clock, now, pieces = self._read_ring(since)
         if not pieces and (pieces is None or now - since > LONGEST_PERIOD):
-            rate = card.read_rate()
+            rate = self._read_rate(now)
             pieces = None if rate is None else (Piece(now, rate),)
         since_us = clock.to_driver_us(since)
         if since_us > self._use_until_us:
@@ -53,7 +57,10 @@ class GpuSensor:
         self._add_use(clock)
         if now >= self._condition_due:
             self._condition_due = now + CONDITION_SECONDS
+            self._measure_activity(now)
             self._condition = _read_condition(card)
+        if self._condition.activity is not self._activity:
+            self._condition = self._condition._replace(activity=self._activity)
         reading = GpuReading(
             info=card.info,
             read_at=now,
@@ -67,6 +74,22 @@ class GpuSensor:
         if reading.pieces:
             self._use = {}
         return reading
+
+    def _read_rate(self, now: float) -> float | None:
+        """Utilisation where there is no ring: the driver's rate, or of a MIG instance what its own counters say."""
+        if self.card.info.mig is None:
+            return self.card.read_rate()
+        self._measure_activity(now)
+        return self._activity.graphics if self._activity else None
+
+    def _measure_activity(self, now: float) -> None:
+        """Have the GPU's own counters tell of the time since they last did. Two at once have nothing to tell."""
+        began = self._activity_since
+        if self.card.gpm is None or (began is not None and now - began < _SHORTEST_ACTIVITY):
+            return
+        ratios = self.card.gpm.measure()
+        self._activity_since = now
+        self._activity = Activity(began, now, *ratios) if began is not None and ratios else None
 
     def _read_ring(self, since: float) -> tuple[DriverClock, float, tuple[Piece, ...] | None]:
         """The driver's clock, the time of the reading, and the utilisation since then; None where there is no ring."""
@@ -100,4 +123,5 @@ def _read_condition(card: Card) -> GpuCondition:
         power_limit_watts=card.read_power_limit_watts(),
         temperature_celsius=card.read_temperature_celsius(),
         sm_clock_hertz=card.read_sm_clock_hertz(),
+        counts=card.read_counts(),
     )

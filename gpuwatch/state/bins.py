@@ -15,7 +15,7 @@ HOURS_KEPT_SECONDS = 400 * DAY
 _DEVICE_COLUMNS = (
     "busy", "joules", "unattributed_busy", "unattributed_joules", "active", "idle", "free", "unavailable",
 )  # fmt: skip
-_CHARGE_COLUMNS = ("held", "busy", "joules")
+_CHARGE_COLUMNS = ("held", "busy", "joules", "sm_active")
 
 
 class _Table(NamedTuple):

@@ -15,16 +15,21 @@ from gpuwatch.errors import DiskRefused, StateError
 from gpuwatch.state.migrations import migrate
 
 FILE_NAME = "gpuwatch.sqlite3"
+SYSTEM_DIRECTORY = Path("/var/lib/gpuwatch")
 _LOCK_NAME = "lock"
+_MARK_NAME = "SIMULATED"
 _DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 _COMPANIONS = ("", "-wal", "-shm")
 
 
 def default_directory() -> Path:
-    """`/var/lib/gpuwatch` for root, the user's own state folder for anybody else."""
+    """`/var/lib/gpuwatch` for root, the user's own state folder for anybody else. Raises StateError without a home."""
     if os.geteuid() == 0:
-        return Path("/var/lib/gpuwatch")
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "gpuwatch"
+        return SYSTEM_DIRECTORY
+    try:
+        return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "gpuwatch"
+    except RuntimeError as error:
+        raise StateError("this user has no home to keep totals in; name a directory with --state-dir") from error
 
 
 def lock_directory(directory: Path) -> FileIO:
@@ -36,10 +41,7 @@ def lock_directory(directory: Path) -> FileIO:
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         lock = (directory / _LOCK_NAME).open("ab+", buffering=0)
     except OSError as error:
-        kind = DiskRefused if error.errno in _DISK_TROUBLE else StateError
-        raise kind(
-            f"cannot use the state directory {directory}: {error.strerror}; name a writable one with --state-dir"
-        ) from error
+        raise _refusal(directory, error) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -55,15 +57,39 @@ def lock_directory(directory: Path) -> FileIO:
     return lock
 
 
-def open_file(path: Path, *, unix: float) -> sqlite3.Connection:
-    """The state file, made or brought up to date.
+def keep_apart(directory: Path, *, simulated: bool) -> None:
+    """See that real and simulated totals never meet in a directory: that of simulated ones is marked.
+
+    Raises StateError where it has those of the other kind, or cannot be marked.
+    """
+    mark = directory / _MARK_NAME
+    try:
+        if not simulated and mark.exists():
+            raise StateError(f"the totals in {directory} are simulated, by `gpuwatch demo`: name another --state-dir")
+        if simulated and not mark.exists():
+            if (directory / FILE_NAME).exists():
+                raise StateError(
+                    f"the totals in {directory} are real, and not for a demo: name another --state-dir, or none"
+                )
+            mark.write_text("The totals here are simulated: `gpuwatch demo` made them.\n", encoding="utf-8")
+    except OSError as error:
+        raise _refusal(directory, error) from error
+
+
+def _refusal(directory: Path, error: OSError) -> StateError:
+    kind = DiskRefused if error.errno in _DISK_TROUBLE else StateError
+    return kind(f"cannot use the state directory {directory}: {error.strerror}; name a writable one with --state-dir")
+
+
+def open_file(path: Path, *, unix: float, durable: bool = True) -> sqlite3.Connection:
+    """The state file, made or brought up to date. What is committed survives a loss of power if it is `durable`.
 
     Raises sqlite3.DatabaseError where it is damaged, its subclass OperationalError where the disk refuses.
     """
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
         connection.execute("PRAGMA cache_size = -512")
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":

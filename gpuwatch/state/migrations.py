@@ -60,7 +60,24 @@ CREATE TABLE person (
 );
 """ + "".join(_CHARGES.format(bin=name) for name in ("minute", "hour", "day"))
 
-MIGRATIONS: tuple[tuple[str, str], ...] = (("0001-totals-and-charges", _FIRST),)
+_REST_OF_THE_CARD = """
+ALTER TABLE device ADD COLUMN mig INTEGER;
+ALTER TABLE device ADD COLUMN capacity REAL NOT NULL DEFAULT 1;
+CREATE TABLE device_count (
+    device INTEGER NOT NULL, what TEXT NOT NULL, which TEXT NOT NULL,
+    total REAL NOT NULL, driver_total REAL NOT NULL,
+    PRIMARY KEY (device, what, which)
+) WITHOUT ROWID;
+ALTER TABLE run_total ADD COLUMN sm_active REAL NOT NULL DEFAULT 0;
+ALTER TABLE run_total ADD COLUMN sm_active_mark REAL NOT NULL DEFAULT 0;
+""" + "".join(
+    f"ALTER TABLE charge_{name} ADD COLUMN sm_active REAL NOT NULL DEFAULT 0;\n" for name in ("minute", "hour", "day")
+)
+
+MIGRATIONS: tuple[tuple[str, str], ...] = (
+    ("0001-totals-and-charges", _FIRST),
+    ("0002-rest-of-the-card", _REST_OF_THE_CARD),
+)
 
 
 def migrate(connection: sqlite3.Connection, *, unix: float) -> list[str]:

@@ -10,66 +10,33 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from gpuwatch.errors import DiskRefused
-from gpuwatch.model import (
-    Changes,
-    DeviceUse,
-    GpuInfo,
-    Identity,
-    Mark,
-    OnDevice,
-    Owner,
-    Person,
-    RollUp,
-    Run,
-    RunTotal,
-    States,
-    Use,
-)
+from gpuwatch.model import Changes, GpuInfo, OnDevice, Owner, RunTotal
 from gpuwatch.state import bins
-from gpuwatch.state.file import FILE_NAME, lock_directory, open_file, set_aside
+from gpuwatch.state.file import FILE_NAME, keep_apart, lock_directory, open_file, set_aside
+from gpuwatch.state.saved import Saved, SavedRuns, read_counts, read_devices, read_people, read_runs
 from gpuwatch.units import DAY, HOUR, MINUTE
 
 RECALL_SECONDS = 40 * DAY
 """A run that comes back within this time goes on from its old totals."""
 
 
-class SavedDevice(NamedTuple):
-    """A device as it was last saved. `mark` is None where it holds no longer than the boot that it was made in."""
-
-    info: GpuInfo
-    use: DeviceUse
-    mark: Mark | None
-    used_unix: float
-
-
-class Saved(NamedTuple):
-    """What the state file knew at start."""
-
-    devices: Mapping[str, SavedDevice]
-    runs: Mapping[OnDevice, RunTotal]
-    people: Mapping[Person, RollUp]
-    cpu_seconds: Mapping[Owner, float]
-    details: Mapping[Owner, Run]
-    boot_unix: float
-    """When this boot was, as first written down: the kernel's own figure moves with the clock, run names must not."""
-
-
 class Store:
-    """The open state file.
+    """The open state file. Simulated totals are kept apart from real ones, and not worth waiting for the disk.
 
     Raises DiskRefused, from any method, where the disk does not take or give the data, and StateError at opening where
     the directory cannot be used.
     """
 
-    def __init__(self, directory: Path, *, unix: float) -> None:
+    def __init__(self, directory: Path, *, unix: float, simulated: bool = False) -> None:
         self.directory = directory
+        self._durable = not simulated
         self.set_aside: Path | None = None
         """Where a damaged file was put."""
         self._lock = lock_directory(directory)
         try:
+            keep_apart(directory, simulated=simulated)
             self._db = self._open(directory / FILE_NAME, unix)
             self._devices: dict[str, int] = dict(self._db.execute("SELECT uuid, id FROM device"))
             self._minute = int(self._meta("minute") or 0)
@@ -83,12 +50,12 @@ class Store:
     def _open(self, path: Path, unix: float) -> sqlite3.Connection:
         with _told(f"cannot open the state file {path}"):
             try:
-                return open_file(path, unix=unix)
+                return open_file(path, unix=unix, durable=self._durable)
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError:
                 self.set_aside = set_aside(path, unix=unix)
-                return open_file(path, unix=unix)
+                return open_file(path, unix=unix, durable=self._durable)
 
     def close(self) -> None:
         """Close the file and let another agent have the directory."""
@@ -110,57 +77,29 @@ class Store:
             self._db.execute(
                 "INSERT OR REPLACE INTO meta VALUES ('boot_id', ?), ('boot_unix', ?)", (boot_id, boot_unix)
             )
-        runs, details, cpu_seconds = self._load_runs("t.used_unix >= ?", (since_unix,))
-        people = {
-            (user, project): RollUp(Use(*use), used_unix, zero_until_unix)
-            for user, project, *use, used_unix, zero_until_unix in self._db.execute(
-                "SELECT user, project, held, busy, joules, used_unix, zero_until_unix FROM person"
-            )
-        }
-        return Saved(self._load_devices(same_boot), runs, people, cpu_seconds, details, boot_unix)
+        runs = self._load_runs("t.used_unix >= ?", (since_unix,))
+        return Saved(
+            devices=read_devices(self._db, same_boot=same_boot),
+            counts=read_counts(self._db),
+            runs=runs.totals,
+            people=read_people(self._db),
+            cpu_seconds=runs.cpu_seconds,
+            details=runs.details,
+            boot_unix=boot_unix,
+        )
 
     def recall(self, owner: Owner, *, unix: float) -> tuple[dict[str, RunTotal], float]:
         """A run's saved totals by device, and its CPU seconds; empty where it is new or too long ago."""
         where = "o.user = ? AND o.project = ? AND o.run = ? AND t.used_unix >= ?"
         with _told("cannot read the state file"):
-            runs, _, cpu = self._load_runs(where, (*owner, unix - RECALL_SECONDS))
-        return {uuid: total for (uuid, _), total in runs.items()}, cpu.get(owner, 0.0)
+            runs = self._load_runs(where, (*owner, unix - RECALL_SECONDS))
+        return {uuid: total for (uuid, _), total in runs.totals.items()}, runs.cpu_seconds.get(owner, 0.0)
 
-    def _load_devices(self, same_boot: bool) -> dict[str, SavedDevice]:
-        devices = {}
-        for row in self._db.execute(
-            "SELECT uuid, gpu, model, pci, used_unix, busy, joules, unattributed_busy, unattributed_joules,"
-            " active, idle, free, unavailable, unknown, until, seen_at, energy, unseen FROM device"
-        ):
-            uuid, gpu, model, pci, used_unix, busy, joules, stray_busy, stray_joules, *rest = row
-            states, (until, seen_at, energy, unseen) = rest[:5], rest[5:]
-            use = DeviceUse(busy, joules, stray_busy, stray_joules, States(*states))
-            mark = Mark(until, seen_at, energy, unseen) if same_boot and until is not None else None
-            devices[uuid] = SavedDevice(GpuInfo(uuid, gpu, model, pci), use, mark, used_unix)
-        return devices
-
-    def _load_runs(
-        self, where: str, values: tuple[str | float, ...]
-    ) -> tuple[dict[OnDevice, RunTotal], dict[Owner, Run], dict[Owner, float]]:
-        totals, details, cpu = {}, {}, {}
-        for row in self._db.execute(
-            "SELECT t.id, o.id, d.uuid, t.held, t.busy, t.joules, t.memory_peak, t.used_unix, o.cpu_seconds,"
-            " o.user, o.project, o.run, o.root_pid, o.root_ticks, o.started_unix,"
-            " o.source, o.name, o.kind, o.batch_job, o.url"
-            " FROM run_total t JOIN owner o ON o.id = t.owner JOIN device d ON d.id = t.device"
-            f" WHERE {where}",
-            values,
-        ):
-            total_id, owner_id, uuid, held, busy, joules, peak, used_unix, cpu_seconds, *who = row
-            owner = Owner(*who[:3])
-            self._totals[uuid, owner] = total_id
-            self._owners[owner] = owner_id
-            totals[uuid, owner] = RunTotal(Use(held, busy, joules), peak, used_unix)
-            cpu[owner] = cpu_seconds
-            root_pid, root_ticks, started, *about = who[3:]
-            if started is not None:
-                details[owner] = Run(owner, Identity(root_pid, root_ticks), started, *about)
-        return totals, details, cpu
+    def _load_runs(self, where: str, values: tuple[str | float, ...]) -> SavedRuns:
+        runs = read_runs(self._db, where, values)
+        self._totals.update(runs.total_ids)
+        self._owners.update(runs.owner_ids)
+        return runs
 
     def _meta(self, key: str) -> str | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
@@ -177,6 +116,7 @@ class Store:
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES ('minute', ?)", (minute,))
             self._write_owners(changes)
             self._write_devices(changes, infos, unix)
+            self._write_counts(changes)
             self._write_runs(changes)
             self._write_people(changes)
         self._minute = minute
@@ -215,8 +155,9 @@ class Store:
             info, use = infos[uuid], changes.devices[uuid]
             if uuid not in self._devices:
                 cursor = self._db.execute(
-                    "INSERT INTO device (uuid, gpu, model, pci, first_unix, used_unix) VALUES (?,?,?,?,?,?)",
-                    (uuid, info.index, info.model, info.pci, unix, unix),
+                    "INSERT INTO device (uuid, gpu, model, pci, mig, capacity, first_unix, used_unix)"
+                    " VALUES (?,?,?,?,?,?,?,?)",
+                    (uuid, info.index, info.model, info.pci, info.mig, info.capacity, unix, unix),
                 )
                 self._devices[uuid] = cursor.lastrowid or 0
             rows.append((info.index, not mark.unseen, unix, *use[:4], *use.states, *mark, self._devices[uuid]))
@@ -228,14 +169,22 @@ class Store:
             rows,
         )
 
+    def _write_counts(self, changes: Changes) -> None:
+        if changes.counts:
+            self._db.executemany(
+                "INSERT OR REPLACE INTO device_count (device, what, which, total, driver_total) VALUES (?,?,?,?,?)",
+                [(self._devices[uuid], *which, *count) for (uuid, which), count in changes.counts.items()],
+            )
+
     def _write_runs(self, changes: Changes) -> None:
         rows = []
         for key, total in changes.runs.items():
             if key not in self._totals:
                 self._totals[key] = self._id_of_total(key)
-            rows.append((*total.use, total.memory_peak_bytes, total.used_unix, self._totals[key]))
+            use, peak, used_unix, sm_active = total
+            rows.append((*use, peak, used_unix, sm_active, self._totals[key]))
         self._db.executemany(
-            "UPDATE run_total SET held=?, busy=?, joules=?, memory_peak=?, used_unix=? WHERE id=?", rows
+            "UPDATE run_total SET held=?, busy=?, joules=?, memory_peak=?, used_unix=?, sm_active=? WHERE id=?", rows
         )
 
     def _write_people(self, changes: Changes) -> None:
