@@ -1,81 +1,111 @@
-"""What the agent is told: its flags, with the defaults that make it useful without any."""
+"""What the agent can be told: the settings with their defaults, and the one table of the keys that set them.
+
+From the table come the checks, the names of the variables, `gpuwatch config` and the tables of the documentation. It
+reads nothing: that is done in config.py.
+"""
 
 from __future__ import annotations
 
 import socket
-import tomllib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from gpuwatch.agent.kinds import ADDRESS, NAME, URL, Kind, number, path, whole_number
 from gpuwatch.attribute.fold import Bounds
-from gpuwatch.errors import UsageError
 from gpuwatch.state.file import default_directory
 
-DEFAULT_CONFIG = Path("/etc/gpuwatch/config.toml")
-
-DEFAULT_LISTEN = "127.0.0.1:9469"
-SHORTEST_INTERVAL, LONGEST_INTERVAL = 0.1, 5.0
+VARIABLES = "GPUWATCH_"
+"""What the names of all variables begin with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of one agent. Raises UsageError for what cannot work."""
+    """Settings of one agent. They are checked where they are read, by the kinds of the table."""
 
-    listen: str = DEFAULT_LISTEN
+    listen: str = "127.0.0.1:9469"
     node: str = field(default_factory=socket.gethostname)
     state_directory: Path = field(default_factory=default_directory)
     interval: float = 1.0
+    """Seconds."""
     bounds: Bounds = field(default_factory=Bounds)
-
-    @classmethod
-    def of(
-        cls,
-        *,
-        config: Path | None,
-        listen: str | None,
-        node: str | None,
-        state_directory: Path | None,
-        interval: float | None,
-    ) -> Settings:
-        """Settings from what was given; None is the default. The default configuration file need not be there."""
-        given: dict[str, Any] = {
-            "listen": listen,
-            "node": node,
-            "state_directory": state_directory,
-            "interval": interval,
-        }
-        if config is not None or DEFAULT_CONFIG.exists():
-            given["bounds"] = _read_bounds(config or DEFAULT_CONFIG)
-        return replace(cls(), **{name: value for name, value in given.items() if value is not None})
-
-    def __post_init__(self) -> None:
-        if not SHORTEST_INTERVAL <= self.interval <= LONGEST_INTERVAL:
-            raise UsageError(
-                f"--interval {self.interval:g} is outside of {SHORTEST_INTERVAL:g} to {LONGEST_INTERVAL:g} seconds: "
-                "time that is not looked at for 10 s counts as unknown"
-            )
-        if not self.node or not self.node.isprintable() or len(self.node) > 128:
-            raise UsageError(f"--node {self.node!r} is no name: give up to 128 printable characters")
+    web_config: Path | None = None
+    """TLS and basic auth of the listener, in the form of Prometheus's exporters."""
+    slurm_node: str = field(default_factory=lambda: socket.gethostname().partition(".")[0])
+    """What Slurm calls this node."""
+    prometheus_url: str = ""
+    """The server that scrapes this node, without a slash at its end; empty where it is not known."""
+    slack_token_file: Path | None = None
+    slack_api_url: str = "https://slack.com/api"
+    """Without a slash at its end."""
 
 
-def _read_bounds(path: Path) -> Bounds:
-    """The `[account]` table of the configuration file. Raises UsageError that names the key."""
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the configuration {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is no valid TOML: {error}") from error
-    known = {item.name for item in fields(Bounds)}
-    table = document.pop("account", {})
-    if not isinstance(table, dict):
-        raise UsageError(f"{path}: account is {table!r}, and must be a table: [account]")
-    for key in [*document, *(f"account.{key}" for key in table if key not in known)]:
-        raise UsageError(
-            f"{path}: unknown key {key!r}; there is: {', '.join(sorted(f'account.{name}' for name in known))}"
-        )
-    for key, value in table.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise UsageError(f"{path}: account.{key} is {value!r}, and must be a number of 0 or more")
-    return Bounds(**table)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One key of the configuration: a row of the table."""
+
+    name: str
+    """In TOML, with its table: `account.people`."""
+    setting: str
+    """The field of Settings, or of one of its records, that it sets: its default is the key's."""
+    kind: Kind
+    example: str | int | float
+    """As in TOML, and not the default."""
+    help: str
+    """A line or two: what it is, with its unit."""
+    default: str = ""
+    """In words, where it is no value that could be written down."""
+    flag: str = ""
+
+    @property
+    def table(self) -> str:
+        """Its table in TOML; empty for the top level."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def leaf(self) -> str:
+        """Its name within its table."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that overrides it."""
+        return VARIABLES + self.name.replace(".", "_").upper()
+
+    def value_in(self, settings: Settings) -> Any:
+        """Its value in these settings."""
+        return attrgetter(self.setting)(settings)
+
+
+KEYS = (
+    Key(name="listen", setting="listen", kind=ADDRESS, flag="--listen", example="0.0.0.0:9469",
+        help="Where to serve, HOST:PORT. 0.0.0.0:9469 or [::]:9469 is open to the network."),
+    Key(name="node", setting="node", kind=NAME, flag="--node", example="n7",
+        help="This node's name on every series.", default="the host name"),
+    Key(name="state_dir", setting="state_directory", kind=path("the path of a directory"), flag="--state-dir",
+        example="/srv/gpuwatch", help="Where totals are kept.",
+        default="/var/lib/gpuwatch for root, ~/.local/state/gpuwatch for others"),
+    Key(name="interval", setting="interval", flag="--interval", example=2,
+        kind=number("a number of seconds from 0.1 to 5", least=0.1, most=5),
+        help="Seconds between readings, 0.1 to 5: what is not looked at for 10 s counts as unknown."),
+    Key(name="web_config", setting="web_config", kind=path("the path of a file"), flag="--web-config",
+        example="/etc/gpuwatch/web.yml", default="none",
+        help="TLS and basic auth: a web configuration in the form of Prometheus's exporters."),
+    Key(name="account.short_run_seconds", setting="bounds.short_run_seconds", example=5,
+        kind=number("a number of 0 or more", least=0),
+        help='The first seconds of an ad-hoc run, which are charged to run="short" of its user.'),
+    Key(name="account.run_series", setting="bounds.run_series", kind=whole_number(least=1), example=500,
+        help='The most run series at a time. Further runs are charged to run="overflow".'),
+    Key(name="account.people", setting="bounds.people", kind=whole_number(least=1), example=300,
+        help="The most pairs of user and project in the roll-up."),
+    Key(name="slurm.node", setting="slurm_node", kind=NAME, example="gpu-007",
+        help="What Slurm calls this node (its NodeName).", default="the host name up to its first dot"),
+    Key(name="prometheus.url", setting="prometheus_url", kind=URL, example="http://prometheus:9090", default="none",
+        help="The Prometheus server that scrapes this node. `gpuwatch check` asks it."),
+    Key(name="slack.token_file", setting="slack_token_file", kind=path("the path of a file that holds a bot's token"),
+        example="/etc/gpuwatch/slack.token", default="none",
+        help="A file that holds a Slack bot's token. `gpuwatch check` tries it."),
+    Key(name="slack.api_url", setting="slack_api_url", kind=URL, example="http://slack-proxy:8080/api",
+        help="Slack's API, for a node that reaches it through a proxy of your own."),
+)  # fmt: skip

@@ -1,0 +1,175 @@
+"""The configuration: one TOML file, overridden by variables, overridden by flags. A mistake is told with its place.
+
+Everything that was given is checked, also what is overridden, and all mistakes are told at once. A value that may hold
+a secret is never shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gpuwatch.agent.document import read_document
+from gpuwatch.agent.kinds import escaped, may_hold_secret, shown
+from gpuwatch.agent.settings import KEYS, VARIABLES, Key, Settings
+from gpuwatch.attribute.fold import Bounds
+from gpuwatch.errors import UsageError
+
+DEFAULT_PATH = Path("/etc/gpuwatch/config.toml")
+
+_BY_NAME = {key.name: key for key in KEYS}
+_BY_VARIABLE = {key.variable: key for key in KEYS}
+_TABLES = sorted({key.table for key in KEYS} - {""})
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_SERVICE_LINK = re.compile(
+    r"GPUWATCH_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)=.*|PORT_\d+_[A-Z]+(_(PROTO|PORT|ADDR))?=.*|PORT=(tcp|udp|sctp)://.*)"
+)
+"""What Kubernetes sets in pods beside a Service called gpuwatch, or gpuwatch-something. GPUWATCH_PORT=9470 is not."""
+
+
+class Given(NamedTuple):
+    """A key's value as somebody gave it."""
+
+    key: Key
+    value: object
+    place: str
+    """What a message names: the variable, the flag, or the file and the key."""
+    source: str
+    """The variable, the flag, or the file."""
+    folder: Path = Path()
+    """What a relative path is relative to."""
+
+
+class Configuration(NamedTuple):
+    """The settings in force."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+    """By the key's name: which file, variable or flag set it. Absent for one at its default."""
+
+
+def load(*, flags: Mapping[str, str], environment: Mapping[str, str], path: Path | None) -> Configuration:
+    """The settings from flags (by their keys' names), variables and the file at `path`.
+
+    Without `path` it is the default file, if that is there. Raises UsageError, with a line for each mistake.
+    """
+    document = read_document(DEFAULT_PATH, optional=True) if path is None else read_document(path)
+    found = [
+        *_in_document(document, path or DEFAULT_PATH),
+        *_in_environment(environment),
+        *_in_flags(flags),
+    ]
+    return _checked_all(found)
+
+
+def of_flags(flags: Mapping[str, str]) -> Settings:
+    """The settings from flags alone, whatever files and variables say. Raises UsageError as `load` does."""
+    return _checked_all(list(_in_flags(flags))).settings
+
+
+def _checked_all(found: Sequence[Given | str]) -> Configuration:
+    """What was given, in the order of precedence: the last one stands. Mistakes are text, and raised as UsageError."""
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    mistakes: list[str] = []
+    for item in found:
+        if isinstance(item, str):
+            mistakes.append(item)
+            continue
+        try:
+            values[item.key.name] = _checked(item)
+            sources[item.key.name] = item.source
+        except ValueError:
+            mistakes.append(_wrong(item.place, item.value, item.key.kind.right))
+    if mistakes:
+        raise UsageError("\n".join(mistakes))
+    return Configuration(_settings(values), sources)
+
+
+def _in_document(document: Mapping[str, Any], path: Path) -> Iterator[Given | str]:
+    """What a file gives, and its mistakes as text."""
+    file = escaped(str(path))
+    for name, value in document.items():
+        if name in _TABLES and not isinstance(value, dict):
+            yield _wrong(f"{file}: {name}", value, f"a table: [{name}]")
+        elif isinstance(value, dict) and name not in _TABLES and name not in _BY_NAME:
+            unknown, known = f"[{_written(name)}]", [f"[{table}]" for table in _TABLES]
+            yield f"{file}: unknown table {unknown}; {_nearest(unknown, known)}"
+        else:
+            for full, item in _leaves(name, value):
+                if full in _BY_NAME:
+                    yield Given(_BY_NAME[full], item, f"{file}: {full}", file, path.parent)
+                else:
+                    yield f"{file}: unknown key {full}; {_nearest(full, list(_BY_NAME))}"
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, object]]:
+    """The keys of a table with its name before them, or the one key that `name` is; written as in TOML.
+
+    Part by part, so that the key "account.people", in quotes, is not taken for people in the table account.
+    """
+    if name in _TABLES:
+        yield from ((f"{name}.{_written(leaf)}", item) for leaf, item in value.items())
+    else:
+        yield _written(name), value
+
+
+def _in_environment(environment: Mapping[str, str]) -> Iterator[Given | str]:
+    """What the variables give, and their mistakes as text."""
+    for name, text in sorted(environment.items()):
+        if name in _BY_VARIABLE:
+            yield _of_text(_BY_VARIABLE[name], text, name)
+        elif name.startswith(VARIABLES) and not _SERVICE_LINK.fullmatch(f"{name}={text}"):
+            yield f"unknown variable {escaped(name)}; {_nearest(name, list(_BY_VARIABLE))}"
+
+
+def _in_flags(flags: Mapping[str, str]) -> Iterator[Given]:
+    """What the flags give, by their keys' names."""
+    for name, text in flags.items():
+        yield _of_text(_BY_NAME[name], text, _BY_NAME[name].flag)
+
+
+def _of_text(key: Key, text: str, source: str) -> Given:
+    return Given(key, key.kind.parse(text), source, source)
+
+
+def _checked(given: Given) -> Any:
+    """The value as the settings have it, a path absolute. Raises ValueError for a wrong one."""
+    value = given.key.kind.check(given.value)
+    if not isinstance(value, Path):
+        return value
+    try:
+        return (given.folder / value).absolute()
+    except FileNotFoundError as error:  # relative to a working directory that was removed
+        raise ValueError from error
+
+
+def _wrong(place: str, value: object, right: str) -> str:
+    if may_hold_secret(value):
+        return f"{place} is not shown here, as it may hold a secret, and must be {right}"
+    return f"{place} is {shown(value)}, and must be {right}"
+
+
+def _written(name: str) -> str:
+    """One part of a key as it is written in TOML, and cut."""
+    return name if _BARE.fullmatch(name) and len(name) <= 60 else shown(name)
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    """A hint at the name that was meant: first at the same one in another table, as a [table] is easily forgotten."""
+    same = [other for other in names if other.rpartition(".")[2] == name.rpartition(".")[2]]
+    ends = {other.removeprefix(VARIABLES): other for other in same or names}
+    close = get_close_matches(name.removeprefix(VARIABLES), ends, n=1, cutoff=0.0 if same else 0.6)
+    return f"did you mean {ends[close[0]]}?" if close else f"there is: {', '.join(names)}"
+
+
+def _settings(values: Mapping[str, Any]) -> Settings:
+    fields: dict[str, Any] = {}
+    bounds: dict[str, Any] = {}
+    for name, value in values.items():
+        record, _, field = _BY_NAME[name].setting.rpartition(".")
+        (bounds if record else fields)[field] = value
+    return Settings(**fields, bounds=Bounds(**bounds))
