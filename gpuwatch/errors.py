@@ -31,3 +31,11 @@ class GpuUnavailable(GpuwatchError):
 
 class Overrun(GpuwatchError):
     """A reading did not come back before its deadline."""
+
+
+class SlurmUnavailable(GpuwatchError):
+    """Slurm does not say how this node is."""
+
+
+class ServiceError(GpuwatchError):
+    """The systemd service cannot be installed, started or removed as things are."""
