@@ -72,6 +72,7 @@ class Agent:
         interval: float = 1.0,
         short_run_seconds: float = 0.0,
         arguments: Sequence[str] = (),
+        wrapper: Sequence[str] = (),
     ) -> None:
         self.port = free_port()
         self.state = folder / "state"
@@ -79,7 +80,7 @@ class Agent:
         config = folder / "config.toml"
         config.write_text(f"[account]\nshort_run_seconds = {short_run_seconds}\n", encoding="utf-8")
         self._command = [
-            sys.executable, "-m", "gpuwatch", "agent", "--listen", f"127.0.0.1:{self.port}", "--node", "n7",
+            *wrapper, sys.executable, "-m", "gpuwatch", "agent", "--listen", f"127.0.0.1:{self.port}", "--node", "n7",
             "--state-dir", str(self.state), "--interval", str(interval), "--config", str(config), *arguments,
         ]  # fmt: skip
         self._environment = {**os.environ, **environment}
