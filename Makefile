@@ -4,10 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check prove bench lock clean
+.PHONY: run demo test check prove bench lock clean
 
 run: $(VENV)/installed
 	$(BIN)/gpuwatch agent
+
+# The same on a simulated node, for a look without a GPU.
+demo: $(VENV)/installed
+	$(BIN)/gpuwatch demo
 
 test: check
 	./.ci/servers
@@ -21,7 +25,7 @@ check: $(VENV)/developed
 # What takes longer: long hangs, and that each fault's test fails once its handling is removed.
 prove: $(VENV)/developed
 	$(BIN)/pytest -m prove
-	$(BIN)/python -m tests.prove.handlings
+	$(BIN)/python -m tests.prove
 
 # The figures in docs/figures.md: `make bench`, or one of them by `make bench BENCH=cost`.
 BENCH ?= all

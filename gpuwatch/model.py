@@ -289,8 +289,8 @@ class Changes(NamedTuple):
 
     devices: Mapping[str, DeviceUse]
     marks: Mapping[str, Mark]
-    counts: Mapping[tuple[str, CountKey], Count]
-    """By uuid and count."""
+    counts: Mapping[str, Mapping[CountKey, Count]]
+    """By uuid."""
     runs: Mapping[OnDevice, RunTotal]
     people: Mapping[Person, RollUp]
     cpu_seconds: Mapping[Owner, float]
@@ -320,7 +320,7 @@ class DeviceView:
     energy_known: bool = True
     busy_known: bool = True
     activity_known: bool = False
-    counts: Mapping[CountKey, float] = field(default_factory=dict)
+    counts: Mapping[CountKey, Count] = field(default_factory=dict)
     drain: Drain | None = None
     """An operator took it out of service."""
 

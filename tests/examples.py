@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from gpuwatch.model import (
     Activity,
+    Count,
     CountKey,
     DeviceUse,
     DeviceView,
@@ -66,7 +67,10 @@ def snapshot() -> Snapshot:
                 DeviceUse(1800.5, 900000.0, 0.5, 1000.0, States(1800.5, 99.5, 100.0, 0.0, 2.0)),
                 reading(here),
                 activity_known=True,
-                counts={CountKey("throttle", "power_cap"): 12.5, CountKey("ecc", "corrected"): 3.0},
+                counts={
+                    CountKey("throttle", "power_cap"): Count(12.5, 99.0),
+                    CountKey("ecc", "corrected"): Count(3.0, 3.0),
+                },
             ),
             DeviceView(lost, DeviceUse(states=States(unknown=7.0)), None, problem="GPU is lost", energy_known=False),
             DeviceView(

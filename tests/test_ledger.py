@@ -139,20 +139,20 @@ def test_throttled_seconds_count_from_first_sight_and_go_on_when_the_driver_begi
     ledger, key = Ledger(), CountKey("throttle", "power_cap")
     for driver_total in (50.0, 53.0, 2.0, 2.5):
         ledger.enter_counts("GPU-0", {key: driver_total})
-    assert ledger.counts["GPU-0", key].total == pytest.approx(5.5)
+    assert ledger.counts["GPU-0"][key].total == pytest.approx(5.5)
 
 
 def test_memory_errors_count_from_the_cards_first_day() -> None:
     ledger, key = Ledger(), CountKey("ecc", "corrected")
     ledger.enter_counts("GPU-0", {key: 7.0})
     ledger.enter_counts("GPU-0", {key: 9.0})
-    assert ledger.counts["GPU-0", key].total == 9.0
+    assert ledger.counts["GPU-0"][key].total == 9.0
 
 
 def test_only_counts_that_changed_are_saved() -> None:
     ledger, key = Ledger(), CountKey("ecc", "corrected")
     ledger.enter_counts("GPU-0", {key: 7.0})
-    assert ledger.changes().counts == {("GPU-0", key): Count(7.0, 7.0)}
+    assert ledger.changes().counts == {"GPU-0": {key: Count(7.0, 7.0)}}
     ledger.settle()
     ledger.enter_counts("GPU-0", {key: 7.0})
     assert ledger.changes().counts == {}

@@ -50,7 +50,7 @@ def changes(seconds: float, *, owner: Owner = ANN, unix: float = T0) -> Changes:
     return Changes(
         devices={"GPU-0": device},
         marks={"GPU-0": Mark(seconds, seconds + 0.5, 77.0, 0.0)},
-        counts={("GPU-0", CountKey("ecc", "corrected")): Count(seconds, seconds + 3)},
+        counts={"GPU-0": {CountKey("ecc", "corrected"): Count(seconds, seconds + 3)}},
         runs={("GPU-0", owner): RunTotal(use, 9, unix)},
         people={(owner.user, owner.project): RollUp(use, unix, T0 + 60)},
         cpu_seconds={owner: 5.0},
@@ -105,6 +105,8 @@ def test_a_mark_holds_no_longer_than_its_boot(store: Store) -> None:
     assert saved.devices["GPU-0"].mark is None
     assert saved.devices["GPU-0"].use.busy == 5.0
     assert saved.boot_unix == 900.0
+    again = load(store, boot_id="boot-b", boot_unix=900.0)  # that agent was killed before its first commit
+    assert again.devices["GPU-0"].mark is None
 
 
 def test_the_time_of_boot_is_written_down_once(store: Store) -> None:

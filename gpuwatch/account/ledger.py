@@ -43,12 +43,12 @@ class Ledger:
     def __init__(self) -> None:
         self.devices: dict[str, DeviceUse] = {}
         self.marks: dict[str, Mark] = {}
-        self.counts: dict[tuple[str, CountKey], Count] = {}
+        self.counts: dict[str, Mapping[CountKey, Count]] = {}
         self.runs: dict[OnDevice, RunTotal] = {}
         self.people: dict[Person, RollUp] = {}
         self.cpu_seconds: dict[Owner, float] = {}
         self.details: dict[Owner, Run] = {}
-        self._changed_counts: set[tuple[str, CountKey]] = set()
+        self._changed_counts: set[str] = set()
         self._changed_runs: set[OnDevice] = set()
         self._changed_people: set[Person] = set()
         self._changed_owners: set[Owner] = set()
@@ -80,12 +80,11 @@ class Ledger:
 
     def enter_counts(self, uuid: str, driver_totals: Mapping[CountKey, float]) -> None:
         """Advance a device's counts to what the driver says now."""
-        for which, driver_total in driver_totals.items():
-            key = (uuid, which)
-            count = self.counts.get(key)
-            if count is None or count.driver_total != driver_total:
-                self.counts[key] = advance(count, which, driver_total)
-                self._changed_counts.add(key)
+        before = self.counts.get(uuid, {})
+        after = {key: advance(before.get(key), key, total) for key, total in driver_totals.items()}
+        if not after.items() <= before.items():
+            self.counts[uuid] = {**before, **after}
+            self._changed_counts.add(uuid)
 
     def enter_memory(self, key: OnDevice, memory_bytes: int) -> None:
         """Note how much device memory a run has now."""

@@ -18,7 +18,7 @@ from gpuwatch.agent.publish import Now, snapshot_of
 from gpuwatch.agent.record import MISSED_SECONDS, Record
 from gpuwatch.agent.sensors import Sensors
 from gpuwatch.agent.settings import Settings
-from gpuwatch.model import DeviceUse, Drain, GpuReading, HostReading, Meters, OnDevice, Owner, Snapshot
+from gpuwatch.model import CountKey, DeviceUse, Drain, GpuReading, HostReading, Meters, OnDevice, Owner, Snapshot
 from gpuwatch.state.saved import Saved
 from gpuwatch.state.store import Store
 
@@ -55,6 +55,7 @@ class Cycle:
         self._cpu = CpuMeter()
         self._activity = ActivityMeter()
         self._drains: Mapping[str, Drain] = {}
+        self._counts: dict[str, Mapping[CountKey, float]] = {}
         self._attributed = Attributed({}, {}, {})
         self._meters: dict[str, Meters] = {}
         self._shared: set[str] = set()
@@ -106,6 +107,8 @@ class Cycle:
             sensors=dict(self._sensors.states),
             versions=self._machine.gpus.versions,
             persisted=persisted,
+            simulated=self._machine.simulated,
+            strangers_reason=self._machine.processes.strangers_reason,
         )
         return snapshot_of(self._settings.node, self._settings.interval, self.ledger, seen, unix=now.unix)
 
@@ -208,7 +211,9 @@ class Cycle:
             known.busy or bool(reading.pieces),
             known.activity or condition.activity is not None,
         )
-        self.ledger.enter_counts(uuid, condition.counts)
+        if condition.counts is not self._counts.get(uuid):
+            self._counts[uuid] = condition.counts
+            self.ledger.enter_counts(uuid, condition.counts)
         if condition.activity is not None:
             self._activity.add(uuid, outcome)
             for owner, sm_active in self._activity.charge(uuid, condition.activity).items():

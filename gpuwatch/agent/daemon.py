@@ -12,16 +12,24 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpuwatch.account.ledger import LINGER_SECONDS
 from gpuwatch.agent.cycle import GLANCE_SECONDS, Cycle, Moment
+from gpuwatch.agent.machine import Machine
+from gpuwatch.agent.notify import notifier_of
 from gpuwatch.agent.settings import Settings
 from gpuwatch.errors import DiskRefused
 from gpuwatch.export.pages import Pages
 from gpuwatch.export.server import Server, bind
 from gpuwatch.model import Snapshot
 from gpuwatch.sense.clocks import read_boot_id, read_boottime, read_unix
-from gpuwatch.state.store import Saved, Store
+from gpuwatch.state.saved import Saved
+from gpuwatch.state.store import Store
+
+if TYPE_CHECKING:
+    from gpuwatch.export.web import Web
 
 log = logging.getLogger(__name__)
 
@@ -34,23 +42,29 @@ _FRESH_SECONDS = 300.0
 
 
 class Agent:
-    """One agent, from start to stop."""
+    """One agent on a machine, from start to stop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, machine: Machine) -> None:
         self._settings = settings
+        self._machine = machine
         self._snapshot: Snapshot | None = None
         self._stop = threading.Event()
         self._fresh_process = False
         self._failure: BaseException | None = None
+        self._notifier = notifier_of(os.environ, pid=os.getpid())
+        self._server: Server | None = None
+        self._web: Web | None = None
+        self._url = ""
 
     def run(self) -> None:
         """Sample and serve until told to stop. Raises what ended it otherwise."""
         _allow_many_files()
+        self._web = _read_web(self._settings.web_config)
         listener = _inherited_listener() or bind(self._settings.listen)
         now = read_moment()
         store, saved = self._open(now)
         try:
-            self._serve(listener, Cycle(self._settings, store, saved, now))
+            self._serve(listener, Cycle(self._settings, self._machine, store, saved, now))
         finally:
             if store is not None:
                 store.close()
@@ -63,7 +77,7 @@ class Agent:
         """The state, and what it knows. One that can be opened and not read is left alone, not written over."""
         store = None
         try:
-            store = Store(self._settings.state_directory, unix=now.unix)
+            store = Store(self._settings.state_directory, unix=now.unix, simulated=self._machine.simulated)
             saved = load(store, now)
         except DiskRefused as error:
             log.error("%s; going on without it: all totals start at 0", error)
@@ -77,11 +91,12 @@ class Agent:
     def _serve(self, listener: socket.socket, cycle: Cycle) -> None:
         host, port = listener.getsockname()[:2]
         at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        log.info("look at http://%s/ and have Prometheus scrape http://%s/metrics", at, at)
+        self._url = f"{'https' if self._web and self._web.tls else 'http'}://{at}/"
+        log.info("look at %s and have Prometheus scrape %smetrics", self._url, self._url)
         asyncio.run(self._serve_until_stopped(listener.dup(), cycle))
 
     async def _serve_until_stopped(self, listener: socket.socket, cycle: Cycle) -> None:
-        server = Server(Pages(lambda: self._snapshot), read_unix)
+        server = self._server = Server(Pages(lambda: self._snapshot), read_unix, web=self._web)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.stop.set)
@@ -96,7 +111,10 @@ class Agent:
             await server.serve(sockets=[listener])
         finally:
             self._stop.set()
+            if self._failure is None and not self._fresh_process:  # the fresh one is the same to systemd
+                self._notifier.stopping()
             await asyncio.to_thread(sampler.join)
+            self._notifier.close()
 
     def _sample(self, cycle: Cycle, ready: Callable[[], object], end: Callable[[], object]) -> None:
         try:
@@ -114,6 +132,7 @@ class Agent:
                 first, self._snapshot = self._snapshot is None, cycle.run(now)
                 if first:
                     ready()
+                self._notifier.cycled(self._snapshot, served=self._served(), boottime=now.boottime)
                 due = max(due + self._settings.interval, now.boottime)
                 if cycle.needs_fresh_process and _may_be_fresh(now.boottime):
                     self._fresh_process = True
@@ -121,6 +140,10 @@ class Agent:
             cycle.run(read_moment())
         finally:
             cycle.close()
+
+    def _served(self) -> str:
+        """Where the pages are served; nothing as long as they are not."""
+        return self._url if self._server is not None and self._server.started else ""
 
     def _wait(self, due: float, cycle: Cycle) -> bool:
         """Wait for the next cycle; False where the agent is told to stop."""
@@ -141,8 +164,17 @@ def load(store: Store | None, now: Moment) -> Saved:
     """What the state knows of the past; nothing where there is no state. Raises DiskRefused."""
     boot_unix = now.unix - now.boottime
     if store is None:
-        return Saved({}, {}, {}, {}, {}, boot_unix)
+        return Saved({}, {}, {}, {}, {}, {}, boot_unix)
     return store.load(unix=now.unix, boot_id=read_boot_id(), boot_unix=boot_unix, run_seconds=LINGER_SECONDS)
+
+
+def _read_web(path: Path | None) -> Web | None:
+    """What the listener is to do beyond plain HTTP. Raises UsageError, before anything is sampled or written."""
+    if path is None:
+        return None
+    from gpuwatch.export.web import read_web  # noqa: PLC0415  an agent without one does not load YAML and bcrypt
+
+    return read_web(path)
 
 
 def _allow_many_files() -> None:

@@ -57,6 +57,11 @@ class Gpus(Protocol):
 class Processes(Protocol):
     """The processes of a node. `agent/processes.py` says what each part means."""
 
+    @property
+    def strangers_reason(self) -> str:
+        """Why some of them cannot be seen."""
+        ...
+
     def look(self, pids: Iterable[int]) -> Mapping[int, Lineage]:
         """Lineages of those of `pids` that have been seen alive."""
         ...

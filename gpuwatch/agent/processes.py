@@ -29,7 +29,7 @@ class LiveProcesses:
         self._unseen: Set[int] = frozenset()
         self._told = ""
         self.strangers_reason = ""
-        """Why some of the processes that were asked for cannot be seen, and what mends it; empty where none is hidden."""
+        """Why some of the processes asked for cannot be seen, and what mends it; empty where none is hidden."""
 
     def look(self, pids: Iterable[int]) -> Mapping[int, Lineage]:
         """Lineages of those of `pids` that have been seen alive."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from gpuwatch import __version__
 from gpuwatch.account.ledger import Ledger
 from gpuwatch.model import (
-    CountKey,
     DeviceView,
     Drain,
     GpuInfo,
@@ -41,7 +40,8 @@ class Now:
     sensors: Mapping[str, SensorState]
     versions: tuple[str, str]
     persisted: bool
-    strangers_reason: str = ""
+    simulated: bool
+    strangers_reason: str
 
 
 def snapshot_of(node: str, interval: float, ledger: Ledger, now: Now, *, unix: float) -> Snapshot:
@@ -49,6 +49,7 @@ def snapshot_of(node: str, interval: float, ledger: Ledger, now: Now, *, unix: f
     driver, nvml = now.versions
     return Snapshot(
         node=node,
+        simulated=now.simulated,
         version=__version__,
         driver=driver,
         nvml=nvml,
@@ -69,9 +70,6 @@ def snapshot_of(node: str, interval: float, ledger: Ledger, now: Now, *, unix: f
 
 
 def _devices(ledger: Ledger, now: Now) -> Iterable[DeviceView]:
-    counts: dict[str, dict[CountKey, float]] = {}
-    for (uuid, which), count in ledger.counts.items():
-        counts.setdefault(uuid, {})[which] = count.total
     for uuid in sorted(ledger.marks, key=lambda uuid: now.infos[uuid].place):
         use, meters = ledger.devices[uuid], now.meters.get(uuid, Meters())
         yield DeviceView(
@@ -83,6 +81,6 @@ def _devices(ledger: Ledger, now: Now) -> Iterable[DeviceView]:
             energy_known=meters.energy or use.joules > 0,
             busy_known=meters.busy or use.busy > 0,
             activity_known=meters.activity,
-            counts=counts.get(uuid, {}),
+            counts=ledger.counts.get(uuid, {}),
             drain=now.drains.get(uuid),
         )

@@ -150,8 +150,8 @@ def _by_gpu(snapshot: Snapshot, at: Places, value: Callable[[DeviceView], float 
 
 def _counts(snapshot: Snapshot, at: Places, what: str, label: str) -> list[Row]:
     return [
-        ({**at.gpus[d.info.uuid], label: key.which}, total)
+        ({**at.gpus[d.info.uuid], label: key.which}, count.total)
         for d in snapshot.devices
-        for key, total in sorted(d.counts.items())
+        for key, count in sorted(d.counts.items())
         if key.what == what
     ]

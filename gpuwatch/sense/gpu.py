@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from gpuwatch.model import Activity, GpuCondition, GpuReading, Piece
+from collections.abc import Mapping
+
+from gpuwatch.model import Activity, CountKey, GpuCondition, GpuReading, Piece
 from gpuwatch.sense.clocks import Clock
 from gpuwatch.sense.nvml import Card
 from gpuwatch.sense.track import LONGEST_PERIOD, DriverClock, newest_plausible, process_use, track
 
 CONDITION_SECONDS = 5.0
-"""How often memory, temperature, clocks and counts are read, and the activity that they are a mean of."""
+"""How often memory, temperature and clocks are read, and how long a stretch of activity is."""
+COUNTS_SECONDS = 30.0
+"""How often the driver's own totals are read: it loses nothing in between."""
 _SHORTEST_ACTIVITY = 0.1
 """Seconds that two samples of the activity must lie apart."""
 
@@ -24,6 +28,8 @@ class GpuSensor:
         self._use_until_us = 0
         self._condition = GpuCondition()
         self._condition_due = 0.0
+        self._counts: Mapping[CountKey, float] = {}
+        self._counts_due = 0.0
         self._activity: Activity | None = None
         self._activity_since: float | None = None
 
@@ -58,8 +64,11 @@ class GpuSensor:
         if now >= self._condition_due:
             self._condition_due = now + CONDITION_SECONDS
             self._measure_activity(now)
-            self._condition = _read_condition(card)
-        if self._condition.activity is not self._activity:
+            if now >= self._counts_due:
+                self._counts_due = now + COUNTS_SECONDS
+                self._counts = card.read_counts()
+            self._condition = _read_condition(card)._replace(activity=self._activity, counts=self._counts)
+        elif self._condition.activity is not self._activity:
             self._condition = self._condition._replace(activity=self._activity)
         reading = GpuReading(
             info=card.info,
@@ -123,5 +132,4 @@ def _read_condition(card: Card) -> GpuCondition:
         power_limit_watts=card.read_power_limit_watts(),
         temperature_celsius=card.read_temperature_celsius(),
         sm_clock_hertz=card.read_sm_clock_hertz(),
-        counts=card.read_counts(),
     )

@@ -37,7 +37,7 @@ class Saved(NamedTuple):
     """What the state file knew at start."""
 
     devices: Mapping[str, SavedDevice]
-    counts: Mapping[tuple[str, CountKey], Count]
+    counts: Mapping[str, Mapping[CountKey, Count]]
     runs: Mapping[OnDevice, RunTotal]
     people: Mapping[Person, RollUp]
     cpu_seconds: Mapping[Owner, float]
@@ -71,12 +71,14 @@ def read_devices(connection: sqlite3.Connection, *, same_boot: bool) -> dict[str
     return devices
 
 
-def read_counts(connection: sqlite3.Connection) -> dict[tuple[str, CountKey], Count]:
-    """All counts by device and key."""
-    rows = connection.execute(
+def read_counts(connection: sqlite3.Connection) -> dict[str, dict[CountKey, Count]]:
+    """All counts by device."""
+    found: dict[str, dict[CountKey, Count]] = {}
+    for uuid, what, which, total, driver_total in connection.execute(
         "SELECT d.uuid, c.what, c.which, c.total, c.driver_total FROM device_count c JOIN device d ON d.id = c.device"
-    )
-    return {(uuid, CountKey(what, which)): Count(*totals) for uuid, what, which, *totals in rows}
+    ):
+        found.setdefault(uuid, {})[CountKey(what, which)] = Count(total, driver_total)
+    return found
 
 
 def read_people(connection: sqlite3.Connection) -> dict[Person, RollUp]:

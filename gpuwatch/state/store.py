@@ -77,6 +77,8 @@ class Store:
             self._db.execute(
                 "INSERT OR REPLACE INTO meta VALUES ('boot_id', ?), ('boot_unix', ?)", (boot_id, boot_unix)
             )
+            if not same_boot:  # or an agent that ends before its first commit leaves marks that look like this boot's
+                self._db.execute("UPDATE device SET until = NULL")
         runs = self._load_runs("t.used_unix >= ?", (since_unix,))
         return Saved(
             devices=read_devices(self._db, same_boot=same_boot),
@@ -173,7 +175,11 @@ class Store:
         if changes.counts:
             self._db.executemany(
                 "INSERT OR REPLACE INTO device_count (device, what, which, total, driver_total) VALUES (?,?,?,?,?)",
-                [(self._devices[uuid], *which, *count) for (uuid, which), count in changes.counts.items()],
+                [
+                    (self._devices[uuid], *key, *count)
+                    for uuid, counts in changes.counts.items()
+                    for key, count in counts.items()
+                ],
             )
 
     def _write_runs(self, changes: Changes) -> None:

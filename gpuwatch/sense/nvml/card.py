@@ -14,16 +14,19 @@ from gpuwatch.sense.nvml.processes import HIGHEST_PID, read_processes
 from gpuwatch.units import MEGA, MILLIS, NANOS, PERCENTS
 
 _THROTTLES = {
-    pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP: "power_cap",
-    pynvml.NVML_FI_DEV_PERF_POLICY_THERMAL: "thermal",
-    pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_SYNC_BOOST: "sync_boost",
-    pynvml.NVML_FI_DEV_PERF_POLICY_BOARD_LIMIT: "board_limit",
-    pynvml.NVML_FI_DEV_PERF_POLICY_RELIABILITY: "reliability",
-    pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN: "sw_thermal",
-    pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN: "hw_thermal",
-    pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN: "hw_power_brake",
+    74: "power_cap",  # CLOCKS_EVENT_REASON_SW_POWER_CAP
+    75: "thermal",  # PERF_POLICY_THERMAL
+    76: "sync_boost",  # CLOCKS_EVENT_REASON_SYNC_BOOST
+    77: "board_limit",  # PERF_POLICY_BOARD_LIMIT
+    79: "reliability",  # PERF_POLICY_RELIABILITY
+    269: "sw_thermal",  # CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN
+    270: "hw_thermal",  # CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN
+    271: "hw_power_brake",  # CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN
 }
-"""The fields in which the driver sums up nanoseconds with lowered clocks, and the reason."""
+"""The fields (NVML_FI_DEV_…) in which the driver sums up nanoseconds with lowered clocks, and the reason.
+
+By number: a binding that is too old to name them is to be refused in words, not by an error at import.
+"""
 _ECC = {
     pynvml.NVML_MEMORY_ERROR_TYPE_CORRECTED: "corrected",
     pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED: "uncorrected",

@@ -9,12 +9,8 @@ import pynvml
 from gpuwatch.sense.nvml.calls import Calls
 from gpuwatch.units import PERCENTS
 
-_METRICS = (
-    pynvml.NVML_GPM_METRIC_GRAPHICS_UTIL,
-    pynvml.NVML_GPM_METRIC_SM_UTIL,
-    pynvml.NVML_GPM_METRIC_ANY_TENSOR_UTIL,
-    pynvml.NVML_GPM_METRIC_DRAM_BW_UTIL,
-)
+_METRICS = (1, 2, 5, 10)
+"""NVML_GPM_METRIC_…: GRAPHICS_UTIL, SM_UTIL, ANY_TENSOR_UTIL, DRAM_BW_UTIL; by number, as in card.py."""
 
 
 class Ratios(NamedTuple):
