@@ -32,3 +32,10 @@ def play(tmp_path: Path) -> Iterator[Play]:
     nvml.close_driver()
     for driver in opened:
         driver.__exit__(None, None, None)
+
+
+@pytest.fixture(autouse=True)
+def no_traceback_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Whatever goes wrong is told in words."""
+    yield
+    assert not [record.getMessage() for record in caplog.get_records("call") if record.exc_info]

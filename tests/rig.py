@@ -41,7 +41,8 @@ def idle_processes(count: int, *, uids: Sequence[int] = ()) -> Iterator[list[int
     """Pids of `count` real processes, each a launch of its own from one shell; as root, of the `uids` in turn."""
     commands = []
     for number in range(count):
-        user = f"setpriv --reuid={uids[number % len(uids)]} --clear-groups " if uids and os.geteuid() == 0 else ""
+        uid = uids[number % len(uids)] if uids and os.geteuid() == 0 else None
+        user = "" if uid is None else f"setpriv --reuid={uid} --regid={uid} --clear-groups "
         commands.append(f"{user}sleep 3600 & echo $!")
     with subprocess.Popen(
         ["sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", text=True, process_group=0
@@ -104,15 +105,18 @@ class Agent:
             self.process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
 
     def kill(self, number: int = signal.SIGKILL) -> int:
-        """End it by a signal; its exit status."""
+        """End it by a signal; its exit status. Its log must hold no traceback."""
         if self.process is None:
             return 0
         self.process.send_signal(number)
         try:
-            return self.process.wait(timeout=15)
+            status = self.process.wait(timeout=15)
         finally:
             self.process.kill()
             self.process = None
+        log = self.log.read_text(encoding="utf-8", errors="replace")
+        assert "Traceback" not in log, log
+        return status
 
     @property
     def pid(self) -> int:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pynvml
 import pytest
 from conftest import Play
+from rig import free_port
 from standin.trace import steady_trace
 
 from gpuwatch.sense import nvml
@@ -51,3 +57,23 @@ def test_a_list_longer_than_usual_is_read_whole(play: Play) -> None:
     nvml.open_driver()
     assert nvml.open_cards(0)[0].read_processes() is not None
     assert len(nvml.open_cards(0)[0].read_processes() or {}) == 100
+
+
+OLD_BINDING = """
+import pathlib
+source = pathlib.Path({real!r}).read_text()
+exec(compile(source, {real!r}, "exec"))
+for name in [name for name in globals() if "GPM" in name or "EVENT_REASON" in name or "ProcessesUtil" in name]:
+    del globals()[name]
+"""
+
+
+def test_a_binding_that_is_too_old_is_refused_in_words(tmp_path: Path) -> None:
+    """The deprecated distribution `pynvml`, or an old nvidia-ml-py: the same module, without the newer half."""
+    (tmp_path / "pynvml.py").write_text(OLD_BINDING.format(real=pynvml.__file__), encoding="utf-8")
+    command = [sys.executable, "-m", "gpuwatch", "status", "--listen", f"127.0.0.1:{free_port()}"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert "is not the one of nvidia-ml-py" in done.stdout
+    assert "pip install --force-reinstall nvidia-ml-py" in done.stdout

@@ -1,0 +1,71 @@
+"""`gpuwatch check`: what works here and what does not, and the command that mends it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gpuwatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from gpuwatch.check.finding import Finding
+
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+_INDENT = " " * 6
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="All findings, as in docs/check.schema.json.")
+@click.option("--listen", metavar="HOST:PORT", help="As the agent's.  [default: 127.0.0.1:9469]")
+@click.option("--state-dir", metavar="DIR", help="As the agent's.")
+@click.option("--web-config", metavar="FILE", help="As the agent's.")
+@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="As the agent's.")
+def check(as_json: bool, config: Path | None, **flags: str | None) -> None:
+    """Check what works here and what does not, what is lost by that, and what mends it.
+
+    Exits with 0 where nothing fails (warnings are none), 1 where something does, 2 where the configuration is wrong.
+    """
+    from gpuwatch.agent.config import load  # noqa: PLC0415  only this command needs all that it looks at
+    from gpuwatch.check.finding import exit_status  # noqa: PLC0415
+    from gpuwatch.check.look import look  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.CRITICAL)  # what is wrong stands in the findings
+    given = {name: text for name, text in flags.items() if text is not None}
+    configuration, mistakes = None, ""
+    try:
+        configuration = load(flags=given, environment=os.environ, path=config)
+    except UsageError as error:
+        mistakes = str(error)
+    findings = look(configuration, mistakes, unix=time.time())
+    click.echo(json.dumps([finding._asdict() for finding in findings], indent=2) if as_json else table(findings))
+    sys.exit(exit_status(findings))
+
+
+def table(findings: Iterable[Finding]) -> str:
+    """The findings for a terminal: a line each, and below it what is lost and what mends it."""
+    findings = list(findings)
+    width = max(len(finding.check) for finding in findings)
+    lines = []
+    for finding in findings:
+        status = click.style(finding.status.ljust(4), fg=_COLOURS[finding.status])
+        lines.append(f"{status}  {finding.check.ljust(width)}  {finding.found}")
+        if finding.status != "ok":
+            lines += [f"{_INDENT}lost: {finding.lost}", f"{_INDENT}mend: {finding.mend}"]
+    counts = {status: sum(finding.status == status for finding in findings) for status in ("warn", "fail")}
+    lines.append(f"{_counted(counts['fail'], 'failure')}, {_counted(counts['warn'], 'warning')}")
+    user = next((finding for finding in findings if finding.check == "user"), None)
+    if user is not None and user.mend:
+        lines.append(f"As the service would see it: {user.mend}")
+    return "\n".join(lines)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
