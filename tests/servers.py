@@ -64,8 +64,8 @@ def _key(metric: Mapping[str, str]) -> tuple[str, frozenset[tuple[str, str]]]:
 
 
 @contextmanager
-def prometheus(folder: Path, port: int) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes a port of the loopback each second, as the job `gpuwatch`."""
+def prometheus(folder: Path, port: int, **more: Any) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes a port of the loopback each second, as the job `gpuwatch`; `more` is set in that."""
     binary = program("prometheus")
     config, server = folder / "prometheus.yml", Prometheus(free_port())
     job = {
@@ -73,6 +73,7 @@ def prometheus(folder: Path, port: int) -> Iterator[Prometheus]:
         "scrape_interval": "1s",
         "scrape_timeout": "1s",
         "static_configs": [{"targets": [f"127.0.0.1:{port}"]}],
+        **more,
     }
     config.write_text(json.dumps({"scrape_configs": [job]}), encoding="utf-8")  # JSON is YAML
     command = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -33,10 +34,18 @@ def test_the_labels_documented_are_those_exposed() -> None:
             assert exposed == {label for label in re.split(r", ", labels) if label}, name
 
 
-@pytest.mark.parametrize("name", sorted(command.commands))
-def test_every_command_and_option_is_in_the_readme(name: str) -> None:
+def commands(group: click.Group, above: str = "") -> Iterator[tuple[str, click.Command]]:
+    """All commands below a group, by what is typed after `gpuwatch`."""
+    for name, member in sorted(group.commands.items()):
+        yield above + name, member
+        if isinstance(member, click.Group):
+            yield from commands(member, f"{above}{name} ")
+
+
+@pytest.mark.parametrize(("name", "member"), list(commands(command)))
+def test_every_command_and_option_is_in_the_readme(name: str, member: click.Command) -> None:
     assert f"gpuwatch {name}" in README
-    for option in command.commands[name].params:
+    for option in member.params:
         assert isinstance(option, click.Option)
         assert option.opts[0] in README, f"{name} {option.opts[0]}"
 
@@ -46,7 +55,7 @@ def test_the_readme_names_only_what_is_there() -> None:
         assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
     for path in re.findall(r"\]\(([\w./-]+?)(?:#[\w-]+)?\)", README):
         assert (ROOT / path).exists(), path
-    for name in re.findall(r"`gpuwatch (\w+)", README):
+    for name in re.findall(r"`gpuwatch (\w[\w-]*)", README):
         assert name in command.commands, name
 
 

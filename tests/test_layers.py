@@ -12,11 +12,14 @@ import gpuwatch
 ROOT = Path(gpuwatch.__file__).parent
 STAGES = {"sense", "attribute", "account", "state", "judge", "export", "alert", "report"}
 SHARED = {"gpuwatch", "gpuwatch.model", "gpuwatch.units", "gpuwatch.errors"}
-DOORS = {
-    "pynvml": "sense/nvml.py",
+DOORS: dict[str, str | tuple[str, ...]] = {
+    "pynvml": "sense/nvml/",
     "sqlite3": "state/",
     "prometheus_client": "export/exposition.py",
     "uvicorn": "export/server.py",
+    "yaml": "export/web.py",
+    "bcrypt": "export/auth.py",
+    "ssl": ("export/tls.py", "cli/status.py", "check/fetch.py"),  # the server's side, and two clients'
     "click": "cli/",
     "psutil": "sense/host.py",
 }

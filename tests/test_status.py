@@ -17,11 +17,10 @@ from examples import ANN, snapshot
 from rig import free_port
 
 from gpuwatch import __version__
-from gpuwatch.agent.settings import Settings
 from gpuwatch.cli import command
 from gpuwatch.cli.status import fetch, table
 from gpuwatch.errors import GpuwatchError, UsageError
-from gpuwatch.export.server import parse_address
+from gpuwatch.export.address import parse_address
 from gpuwatch.export.status import status_document
 
 ROOT = Path(__file__).parent.parent
@@ -42,11 +41,14 @@ def test_the_document_says_who_is_where() -> None:
 
 
 def test_the_table_has_a_line_per_gpu_and_holder() -> None:
-    title, head, busy, lost = table(status_document(snapshot())).splitlines()
+    title, head, busy, lost, drained = table(status_document(snapshot())).splitlines()
     assert title == "n7"
     assert head.split() == ["GPU", "MODEL", "USE", "MEMORY", "USER", "HELD", "BUSY", "RUN"]
     assert re.fullmatch(r"0 +NVIDIA H100 80GB HBM3 +75% +38 of 80 GiB +ann +31 min +95% +adhoc:train\S+", busy)
     assert re.fullmatch(r"1 +NVIDIA H100 80GB HBM3 +\? +\? +- +GPU is lost", lost)
+    assert re.fullmatch(
+        r"2:1 +NVIDIA \S+ \S+ HBM3 MIG 1g.10gb +\? +0 of 8 GiB +- +unavailable: new fan \(root\)", drained
+    )
 
 
 def test_who_cannot_be_read_is_not_nobody() -> None:
@@ -114,34 +116,3 @@ def test_addresses(address: str, parsed: tuple[str, int]) -> None:
 def test_a_wrong_address_is_told_what_is_right(address: str) -> None:
     with pytest.raises(UsageError, match=r"is not HOST:PORT, like 127\.0\.0\.1:9469"):
         parse_address(address)
-
-
-@pytest.mark.parametrize("interval", [0.0, 60.0, float("nan")])
-def test_a_wrong_interval_is_told_what_is_right(interval: float) -> None:
-    with pytest.raises(UsageError, match=r"--interval .* outside of 0.1 to 5 seconds"):
-        Settings(interval=interval)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[account]\nshort_seconds = 1\n", r"unknown key 'account\.short_seconds'; there is: account\.people"),
-        ("[acount]\nx = 1\n", "unknown key 'acount'"),
-        ("[account]\nshort_run_seconds = 'soon'\n", r"account\.short_run_seconds is 'soon', and must be a number"),
-        ("[account]\nrun_series = -1\n", r"account\.run_series is -1, and must be a number of 0 or more"),
-        ("account\n", "is no valid TOML"),
-        ("account = 1\n", r"account is 1, and must be a table: \[account\]"),
-    ],
-)
-def test_a_wrong_configuration_is_told_what_is_right(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "config.toml"
-    path.write_text(text)
-    with pytest.raises(UsageError, match=message):
-        Settings.of(config=path, listen=None, node=None, state_directory=None, interval=None)
-
-
-def test_the_configuration_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "config.toml"
-    path.write_text("[account]\nshort_run_seconds = 5\npeople = 7\n")
-    settings = Settings.of(config=path, listen="n7:1", node="n7", state_directory=tmp_path, interval=2.0)
-    assert (settings.bounds.short_run_seconds, settings.bounds.people, settings.bounds.run_series) == (5, 7, 200)

@@ -8,6 +8,11 @@ import click
 
 from gpuwatch import __version__
 from gpuwatch.cli.agent import agent
+from gpuwatch.cli.check import check
+from gpuwatch.cli.config import config
+from gpuwatch.cli.demo import demo
+from gpuwatch.cli.maintenance import maintenance
+from gpuwatch.cli.service import install_service, uninstall_service
 from gpuwatch.cli.status import status
 from gpuwatch.errors import GpuwatchError
 
@@ -19,13 +24,20 @@ def command() -> None:
 
 
 command.add_command(agent)
+command.add_command(check)
+command.add_command(config)
+command.add_command(demo)
+command.add_command(maintenance)
 command.add_command(status)
+command.add_command(install_service)
+command.add_command(uninstall_service)
 
 
 def main() -> None:
-    """The entry point: errors that a person can act on are one line, and exit status 2."""
+    """The entry point: an error that a person can act on is a line, several are as many, and exit status 2."""
     try:
         command()
     except GpuwatchError as error:
-        click.echo(f"gpuwatch: {error}", err=True)
+        for line in str(error).split("\n"):
+            click.echo(f"gpuwatch: {line}", err=True)
         sys.exit(2)

@@ -16,6 +16,7 @@ STALE_CYCLES = 5
 """Readings older than this many intervals, and than 10 s, are stale."""
 _STALE_SECONDS = 10.0
 _PATHS = ("/", "/metrics", "/api/v1/status")
+_BANNER = '<p role="note"><strong>SIMULATED</strong>: no GPU, no person and no run on this page is real.</p>'
 
 
 class Response(NamedTuple):
@@ -73,17 +74,21 @@ def _status(snapshot: Snapshot) -> Response:
 def _index(snapshot: Snapshot) -> Response:
     node = escape(snapshot.node)
     rows = "".join(
-        f"<tr><td>{device.info.index}<td>{escape(device.info.model)}<td>{_holders(snapshot, device)}"
+        f"<tr><td>{device.info.name}<td>{escape(device.info.model)}<td>{_holders(snapshot, device)}"
         f"<td>{_percent(device.reading.utilization_ratio) if device.reading else escape(device.problem)}"
         for device in snapshot.devices
     )
     table = f"<table><tr><th>GPU<th>Model<th>Who<th>Use{rows}</table>" if rows else f"<p>{_no_gpus(snapshot)}</p>"
+    if snapshot.strangers_reason and any(device.strangers for device in snapshot.devices):
+        table += f"<p>Processes cannot be read: {escape(snapshot.strangers_reason)}.</p>"
+    mark, banner = ("SIMULATED: ", _BANNER) if snapshot.simulated else ("", "")
     html = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>gpuwatch on {node}</title>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{mark}gpuwatch on {node}</title>'
         '<meta name="viewport" content="width=device-width"><style>:root{color-scheme:light dark}'
         "body{font:16px/1.5 system-ui;margin:2rem auto;max-width:60rem;padding:0 1rem}"
-        "td,th{text-align:left;padding:.2rem 1.5rem .2rem 0;vertical-align:top}</style>"
-        f"<h1>gpuwatch on {node}</h1>{table}"
+        "td,th{text-align:left;padding:.2rem 1.5rem .2rem 0;vertical-align:top}"
+        "[role=note]{background:#8a3d00;color:#fff;padding:.5rem 1rem}</style>"
+        f"{banner}<h1>gpuwatch on {node}</h1>{table}"
         '<p><a href="/metrics">/metrics</a> for Prometheus, <a href="/api/v1/status">/api/v1/status</a> as JSON, '
         f'<a href="/healthz">/healthz</a>. gpuwatch {escape(snapshot.version)}.</p></html>'
     )
@@ -94,8 +99,12 @@ def _holders(snapshot: Snapshot, device: DeviceView) -> str:
     known = "<br>".join(
         f"{escape(owner.user)}: {escape(owner.run)}" for uuid, owner in snapshot.holding if uuid == device.info.uuid
     )
-    nobody = "free" if device.reading and device.strangers == 0 else ""
-    return known or nobody
+    if device.drain is not None:
+        nobody = f"unavailable: {escape(device.drain.reason)}"
+    else:
+        nobody = "free" if device.reading and device.strangers == 0 else ""
+    strangers = f"{device.strangers} that cannot be read" if device.strangers else ""
+    return "<br>".join(filter(None, (known or nobody, strangers)))
 
 
 def _percent(ratio: float | None) -> str:
@@ -112,7 +121,8 @@ def _health(snapshot: Snapshot | None, unix: float) -> Response:
     age = abs(unix - snapshot.taken_unix)  # a clock set back does not make a reading new
     if age > max(_STALE_SECONDS, STALE_CYCLES * snapshot.interval):
         return _text(503, f"stale: the last reading is {age:.0f} s old\n")
-    return _text(200, f"ok: the last reading is {age:.1f} s old\n")
+    simulated = ", and SIMULATED" if snapshot.simulated else ""
+    return _text(200, f"ok: the last reading is {age:.1f} s old{simulated}\n")
 
 
 def _text(status: int, text: str) -> Response:

@@ -4,49 +4,63 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
+import sys
 from collections.abc import Callable, Iterator
-from email.utils import formatdate
-from typing import Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gpuwatch.errors import UsageError
-from gpuwatch.export.pages import Pages, Response
+from gpuwatch.export.address import parse_address
+from gpuwatch.export.application import LONGEST_HEAD, Application
+from gpuwatch.export.crowd import Crowd
+from gpuwatch.export.handshake import Handshake
+from gpuwatch.export.pages import Pages
+
+if TYPE_CHECKING:  # an agent without a web configuration does not load what it needs
+    from gpuwatch.export.web import Web
 
 MOST_CONNECTIONS = 512
+MOST_TLS_CONNECTIONS = 128
+"""Fewer, because Python keeps some 300 KiB for each."""
 REQUEST_SECONDS = 10.0
 """What a client may take to send the head of a request."""
-FIRST_SECONDS = 2.0
-"""What a request that comes before the first snapshot waits for it."""
 RESPONSE_SECONDS = 30.0
 """What a client may take to read a response."""
 _KEEP_ALIVE_SECONDS = 75
-_LONGEST_HEAD = 16 * 1024
 _CLOSING_SECONDS = 1
 
 
 class BoundedProtocol(H11Protocol):
-    """HTTP/1.1 with a deadline for the head of a request, and a cap on connections at which the idlest one goes."""
+    """HTTP/1.1 with deadlines for the head of a request and the reading of a response, in a crowd with a cap."""
 
-    _idle: dict[BoundedProtocol, None]
+    wire: asyncio.Transport | None = None
+    """The TCP side: under TLS the transport does not tell what was not read."""
     _deadline: asyncio.TimerHandle | None = None
     _reading: asyncio.TimerHandle | None = None
+
+    def __init__(self, crowd: Crowd, **given: Any) -> None:
+        super().__init__(**given)
+        self._crowd = crowd
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock for the first request."""
         super().connection_made(transport)
-        self._idle = vars(self.server_state).setdefault("gpuwatch_idle", {})
+        self.wire = self.wire or transport
+        self._crowd.enter(self)
         self._await_request()
-        if len(self.connections) > MOST_CONNECTIONS:
-            next(iter(self._idle)).drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clocks."""
         self._stop_waiting()
         if self._reading is not None:
             self._reading.cancel()
+        self._crowd.leave(self)
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
@@ -56,11 +70,10 @@ class BoundedProtocol(H11Protocol):
             self._stop_waiting()
 
     def on_response_complete(self) -> None:
-        """Start the clock for the next request of the connection; uvicorn's keep-alive ends a silent one."""
-        if not self.transport.is_closing():
-            self._idle[self] = None
-            if self.transport.get_write_buffer_size() and self._reading is None:
-                self._reading = self.loop.call_later(RESPONSE_SECONDS, self._drop_unread)
+        """Start the clock for reading it. Until the next request begins, uvicorn's keep-alive ends a silent one."""
+        self._crowd.rest(self)
+        if self._reading is None and self._has_unread():
+            self._reading = self.loop.call_later(RESPONSE_SECONDS, self._drop_unread)
         super().on_response_complete()
 
     def data_received(self, data: bytes) -> None:
@@ -69,22 +82,48 @@ class BoundedProtocol(H11Protocol):
             self._await_request()
         super().data_received(data)
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, or has too long a head; where an answer was given, end without another."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            return  # it is a body that is broken, and the request is being refused for having one
+        if self.conn.our_state is not h11.IDLE:
+            self.drop()
+            return
+        error = sys.exception()  # uvicorn calls this where it caught one
+        status = HTTPStatus(error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400)
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+        answer = h11.Response(status_code=status, headers=headers, reason=status.phrase.encode())
+        for event in (answer, h11.Data(data=f"{status.phrase}\n".encode()), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    def shutdown(self) -> None:
+        """End because the server ends. One that is idle is not asked for a goodbye: it could take its time."""
+        if (self.cycle is None or self.cycle.response_complete) and not self._has_unread():
+            self.drop()
+        else:
+            super().shutdown()
+
     def drop(self) -> None:
-        """Close the connection without an answer."""
+        """End the connection without an answer."""
         self._stop_waiting()
-        self.transport.abort()
+        assert self.wire is not None
+        self.wire.abort()
 
     def _drop_unread(self) -> None:
         self._reading = None
-        if self.transport.get_write_buffer_size():
+        if self._has_unread():
             self.drop()
 
+    def _has_unread(self) -> bool:
+        return self.wire is not None and self.wire.get_write_buffer_size() > 0
+
     def _await_request(self) -> None:
-        self._idle[self] = None
+        self._crowd.rest(self)
         self._deadline = self.loop.call_later(REQUEST_SECONDS, self.drop)
 
     def _stop_waiting(self) -> None:
-        self._idle.pop(self, None)
+        self._crowd.work(self)
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -93,25 +132,29 @@ class BoundedProtocol(H11Protocol):
 class Server(uvicorn.Server):
     """uvicorn without its ten wake-ups a second, and without its hold on the signals: the agent has its own."""
 
-    def __init__(self, pages: Pages, read_unix: Callable[[], float]) -> None:
-        application = _Application(pages, read_unix)
+    def __init__(self, pages: Pages, read_unix: Callable[[], float], web: Web | None = None) -> None:
+        """Plain HTTP for all, or what a web configuration asks for."""
+        application = Application(pages, read_unix, web)
         config = uvicorn.Config(
             application,
-            http=BoundedProtocol,
+            http=self._connect,  # type: ignore[arg-type]  # it is called like a class, and nothing else
             loop="asyncio",
             ws="none",
             lifespan="off",
             interface="asgi3",
             log_config=None,
+            log_level=logging.ERROR,  # below are lines that a stranger can write
             access_log=False,
             proxy_headers=False,
             server_header=False,
             date_header=False,
-            h11_max_incomplete_event_size=_LONGEST_HEAD,
+            h11_max_incomplete_event_size=LONGEST_HEAD,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_CLOSING_SECONDS,
         )
         super().__init__(config)
+        self._tls = web.tls if web else None
+        self.crowd = Crowd(self.server_state.connections, MOST_TLS_CONNECTIONS if self._tls else MOST_CONNECTIONS)
         self.stop = asyncio.Event()
         self.ready = application.ready
         """To be set when there is a first snapshot: requests wait for it a moment, rather than fail."""
@@ -125,58 +168,20 @@ class Server(uvicorn.Server):
         """Leave the signals alone."""
         yield
 
+    def _connect(self, **given: Any) -> asyncio.Protocol:
+        """The protocol of a new connection."""
+        if self._tls is None:
+            return BoundedProtocol(self.crowd, **given)
 
-class _Application:
-    """The ASGI side of the pages."""
+        def hand_over(transport: asyncio.Transport, wire: asyncio.Transport, early: bytes) -> None:
+            http = BoundedProtocol(self.crowd, **given)
+            http.wire = wire
+            transport.set_protocol(http)
+            http.connection_made(transport)
+            if early:
+                http.data_received(early)
 
-    def __init__(self, pages: Pages, read_unix: Callable[[], float]) -> None:
-        self._pages = pages
-        self._read_unix = read_unix
-        self.ready = asyncio.Event()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if not self.ready.is_set() and scope["path"] != "/healthz":
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.ready.wait(), FIRST_SECONDS)
-        unix = self._read_unix()
-        if scope["method"] in ("GET", "HEAD"):
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            response = self._pages.respond(
-                scope["path"],
-                accept=headers.get("accept", ""),
-                accept_encoding=headers.get("accept-encoding", ""),
-                unix=unix,
-            )
-        else:
-            response = Response(405, "text/plain; charset=utf-8", b"Only GET and HEAD are served here.\n")
-        head = {"type": "http.response.start", "status": response.status, "headers": _headers(response, unix)}
-        await send(head)
-        body = b"" if scope["method"] == "HEAD" else response.body
-        await send({"type": "http.response.body", "body": body})
-
-
-def _headers(response: Response, unix: float) -> list[tuple[bytes, bytes]]:
-    headers = {
-        "content-type": response.content_type,
-        "content-length": str(len(response.body)),
-        "date": formatdate(unix, usegmt=True),
-        "vary": "accept, accept-encoding",
-        "x-content-type-options": "nosniff",
-        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    }
-    if response.encoding:
-        headers["content-encoding"] = response.encoding
-    if response.status == 405:
-        headers["allow"] = "GET, HEAD"
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-
-
-def parse_address(address: str) -> tuple[str, int]:
-    """HOST:PORT, with an IPv6 host in brackets. Raises UsageError."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"--listen {address!r} is not HOST:PORT, like 127.0.0.1:9469 or [::]:9469")
-    return host.strip("[]"), int(port)
+        return Handshake(self._tls, self.crowd, hand_over)
 
 
 def bind(address: str) -> socket.socket:
@@ -184,9 +189,12 @@ def bind(address: str) -> socket.socket:
     host, port = parse_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=MOST_CONNECTIONS)
+        listener = socket.create_server((host, port), family=family, backlog=MOST_CONNECTIONS)
     except OSError as error:
         raise UsageError(
             f"cannot listen on {address}: {error.strerror or error}; is an agent running there? "
             "Otherwise name a free address with --listen"
         ) from error
+    # Or the body of a response would wait 40 ms for the acknowledgement of its head. Connections inherit it.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener

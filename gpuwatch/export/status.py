@@ -67,9 +67,7 @@ def _gpu(device: DeviceView, snapshot: Snapshot) -> dict[str, Any]:
         "energy_joules": device.use.joules if device.energy_known else None,
         "strangers": device.strangers,
         "runs": [
-            _run(key, device, snapshot)
-            for key in {**snapshot.totals, **snapshot.holding}
-            if key[0] == device.info.uuid
+            _run(key, device, snapshot) for key in {**snapshot.totals, **snapshot.holding} if key[0] == device.info.uuid
         ],
     }
 
