@@ -150,7 +150,7 @@ HANDLINGS = (
            ("self._stamps = stamps  # so that a pair that is wrong is told once\n        try:\n",
             "self._stamps = stamps\n        self._context = load_context(self._settings)\n        try:\n")),
     remove("a reloaded driver takes no count back", "account/counts.py",
-           "test_rest_of_card.py::test_a_reloaded_driver_takes_no_throttled_second_back",
+           "test_ledger.py::test_throttled_seconds_count_from_first_sight_and_go_on_when_the_driver_begins_anew",
            ("(step if step >= 0 else driver_total)", "max(0.0, step)")),
     remove("instances take their GPU's place", "agent/cycle.py",
            "test_rest_of_card.py::test_instances_made_anew_take_the_place_of_their_gpu",
