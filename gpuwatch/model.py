@@ -289,6 +289,7 @@ class Changes(NamedTuple):
 
     devices: Mapping[str, DeviceUse]
     marks: Mapping[str, Mark]
+    """By uuid; a device without one was taken out."""
     counts: Mapping[str, Mapping[CountKey, Count]]
     """By uuid."""
     runs: Mapping[OnDevice, RunTotal]

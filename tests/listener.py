@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import NamedTuple
@@ -49,7 +49,8 @@ class Site:
 
     def stop(self) -> None:
         assert self.server is not None
-        self.loop.call_soon_threadsafe(self.server.stop.set)
+        with suppress(RuntimeError):  # it has ended already
+            self.loop.call_soon_threadsafe(self.server.stop.set)
 
     def connect(self) -> HTTPConnection:
         if self.client_context is None:

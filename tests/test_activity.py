@@ -61,6 +61,15 @@ def test_who_was_busy_while_the_device_told_nothing_has_no_part_in_what_follows(
     assert meter.charge("GPU-0", activity(7.0, 8.0, 0.5)) == {ANN: pytest.approx(0.5)}
 
 
+def test_a_stretch_that_began_before_the_device_was_unseen_is_nobodys() -> None:
+    meter = ActivityMeter()
+    meter.forget("GPU-0", unseen_until=50.0)
+    meter.add("GPU-0", outcome(ann=1.0))
+    assert meter.charge("GPU-0", activity(5.0, 51.0, 0.5)) == {}
+    meter.add("GPU-0", outcome(ann=0.5))
+    assert meter.charge("GPU-0", activity(51.0, 52.0, 0.5)) == {ANN: pytest.approx(0.5)}
+
+
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=20),
     st.floats(0, 1),

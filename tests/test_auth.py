@@ -15,7 +15,7 @@ import bcrypt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from listener import Site, ask, serving
+from listener import Site, ask, read_all, serving
 
 from gpuwatch.export import auth as auth_module
 from gpuwatch.export.auth import BasicAuth, is_hash, parse_basic
@@ -160,6 +160,21 @@ def test_the_queue_has_an_end(hasher: Hasher, monkeypatch: pytest.MonkeyPatch) -
     assert statuses(*(auth.refusal(basic("ben", "wrong")) for _ in range(8))) == [401] * 5 + [503] * 3
     assert len(hasher.against) == 5
     assert statuses(auth.refusal(basic("ben", PASSWORD))) == [200]
+
+
+def test_a_stop_logs_nothing_of_those_who_wait(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = threading.Event()
+    monkeypatch.setattr(bcrypt, "checkpw", lambda *_: held.wait(5))
+    with site.strangers(
+        3, text=f"GET / HTTP/1.1\r\nHost: n7\r\nAuthorization: {basic('a', 'b')}\r\n\r\n".encode()
+    ) as three:
+        assert site.ask("/")[0].status == 401  # so that theirs have been taken
+        site.stop()
+        assert [read_all(client).split(b"\r\n")[0] for client in three] == [b"HTTP/1.1 503 Service Unavailable"] * 3
+        held.set()
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_neither_password_nor_name_is_kept_or_logged(site: Site, caplog: pytest.LogCaptureFixture) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from click.testing import CliRunner
 from conftest import Play
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +44,7 @@ from gpuwatch.check.rights import RightsFacts, Trial, judge_rights
 from gpuwatch.check.slack import judge_slack, read_slack
 from gpuwatch.check.sources import judge_sources, read_sources
 from gpuwatch.check.web import judge_web, read_web_facts
+from gpuwatch.cli import command
 from gpuwatch.cli.check import table
 from gpuwatch.errors import DriverUnavailable, LibraryMismatch
 from gpuwatch.sense.mounts import Mount, mount_of, parse_mounts
@@ -426,6 +428,15 @@ def test_what_is_no_http_is_told(greeting: bytes) -> None:
     assert answer.problem
 
 
+def test_no_proxy_comes_between_what_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent can listen at any address of this machine: a proxy would take it for something else."""
+    monkeypatch.setattr("gpuwatch.check.fetch.is_loopback", lambda _: False)
+    with serving() as site, serving() as proxy:
+        site.body, proxy.body = b"agent", b"proxy"
+        monkeypatch.setenv("http_proxy", proxy.url)
+        assert (fetch(site.url).body, fetch(site.url, here=True).body) == (b"proxy", b"agent")
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/", "data:,x", "x"])
 def test_only_http_is_fetched(url: str) -> None:
     assert fetch(url) == Answer(0, problem="its address is neither http nor https")
@@ -528,6 +539,21 @@ def test_a_topic_that_hangs_costs_no_other(tmp_path: Path, monkeypatch: pytest.M
 def run_check(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "gpuwatch", "check", *arguments]
     return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+
+
+def test_who_has_no_home_is_told_where_that_matters(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setattr("os.geteuid", lambda: 54321)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    done = CliRunner().invoke(command, ["check", "--json"])
+    findings = {finding["check"]: finding for finding in json.loads(done.output)}
+    assert (done.exit_code, findings["configuration"]["found"][:21]) == (2, "this user has no home")
+    assert "driver" in findings
+    for arguments in (["config"], ["status", "--listen", f"127.0.0.1:{free_port()}"]):
+        assert CliRunner().invoke(command, arguments).exit_code == 0
 
 
 def test_a_wrong_configuration_is_a_finding_and_status_2(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from click.testing import CliRunner
@@ -19,7 +20,7 @@ from standin.trace import steady_trace
 from gpuwatch.agent.maintenance import NODE, read_drains
 from gpuwatch.cli import command
 from gpuwatch.cli.maintenance import uuids_of
-from gpuwatch.errors import UsageError
+from gpuwatch.errors import StateError, UsageError
 
 OPERATOR = pwd.getpwuid(os.getuid()).pw_name
 TAKEN_UNIX = 1_790_000_000.0
@@ -77,6 +78,26 @@ def test_the_nodes_own_agent_comes_first(state: Path, monkeypatch: pytest.Monkey
         (state / "system").mkdir(parents=True)
     gpuwatch("on")
     assert [path.name for path in state.iterdir()] == ["system" if there else "own"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_somebody_who_may_not_is_told(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service's directory is a link into one that only root may enter."""
+    monkeypatch.delenv("GPUWATCH_STATE_DIR")
+    with TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        (Path(name) / "private/gpuwatch").mkdir(parents=True)
+        (Path(name) / "private").chmod(0o700)
+        (Path(name) / "gpuwatch").symlink_to("private/gpuwatch")
+        monkeypatch.setattr("gpuwatch.state.file.SYSTEM_DIRECTORY", Path(name) / "gpuwatch")
+        os.seteuid(65534)
+        try:
+            with pytest.raises(StateError, match=r"not permitted to read .*: try with sudo"):
+                gpuwatch()
+            with pytest.raises(StateError, match=r"not permitted to write .*: try with sudo"):
+                gpuwatch("on")
+        finally:
+            os.seteuid(0)
 
 
 def test_under_sudo_it_is_the_caller(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:

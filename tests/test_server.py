@@ -155,3 +155,10 @@ def test_no_response_waits_for_an_acknowledgement() -> None:
         there, _ = listener.accept()
         with there:
             assert there.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_all_addresses_are_those_of_ipv4_too() -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no such sockets")
+    with bind("[::]:0") as listener, socket.create_connection(("127.0.0.1", listener.getsockname()[1])):
+        pass

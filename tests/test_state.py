@@ -257,6 +257,22 @@ def test_a_device_that_is_not_read_was_not_used(store: Store) -> None:
     assert load(store).devices["GPU-0"].used_unix == T0
 
 
+def test_what_a_device_is_can_change(store: Store) -> None:
+    commit(store, 10.0)
+    made_anew = replace(INFO, index=2, model="H100 MIG 1g.10gb", pci="0000:02:00.0", mig=3, capacity=1 / 7)
+    store.commit(changes(11.0), {"GPU-0": made_anew}, unix=T0)
+    assert load(store).devices["GPU-0"].info == made_anew
+
+
+def test_a_device_that_was_taken_out_is_so_for_good(store: Store) -> None:
+    commit(store, 10.0)
+    store.commit(changes(11.0)._replace(marks={}), {"GPU-0": INFO}, unix=T0)
+    device = load(store, boot_id="boot-b").devices["GPU-0"]
+    assert (device.taken_out, device.mark, device.use.busy) == (True, None, 5.5)
+    commit(store, 12.0)
+    assert not load(store).devices["GPU-0"].taken_out
+
+
 def test_a_kill_in_the_middle_of_a_commit_keeps_the_file_whole(tmp_path: Path) -> None:
     program = (
         "import sys; sys.path.insert(0, sys.argv[2]); from pathlib import Path; import test_state as t\n"

@@ -70,7 +70,7 @@ def test_no_proxy_comes_between(monkeypatch: pytest.MonkeyPatch) -> None:
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(b'{"node": "n7"}')
+            self.wfile.write(b'{"agent": true}')
 
         def log_message(self, *_: object) -> None:
             pass
@@ -78,21 +78,42 @@ def test_no_proxy_comes_between(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.handle_request).start()
-        assert fetch(f"127.0.0.1:{server.server_port}") == {"node": "n7"}
+        assert fetch(f"127.0.0.1:{server.server_port}") == {"agent": True}
     assert fetch(f"127.0.0.1:{free_port()}") is None
 
 
-def test_what_is_no_agent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"SSH-2.0-OpenSSH\x1b[31m\r\n",
+        b'HTTP/1.1 200 OK\r\n\r\n{"node": "n7"}',
+        b"HTTP/1.1 200 OK\r\n\r\n[]",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000,
+    ],
+)
+def test_what_is_no_agent_is_told(said: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger:
 
         def greet() -> None:
             client, _ = stranger.accept()
-            client.sendall(b"SSH-2.0-OpenSSH\r\n")
-            client.close()
+            with client:
+                client.recv(65536)
+                client.sendall(said)
 
         threading.Thread(target=greet).start()
-        with pytest.raises(GpuwatchError, match="no gpuwatch agent"):
+        with pytest.raises(GpuwatchError, match="no gpuwatch agent") as caught:
             fetch(f"127.0.0.1:{stranger.getsockname()[1]}")
+    assert str(caught.value).isprintable()
+
+
+def test_no_password_goes_in_clear_where_tls_was_meant(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--ca-file is for TLS: --listen https://n7:9469"):
+        fetch("n7:9469", ca_file=tmp_path / "ca.crt")
+
+
+def test_any_bytes_can_be_a_user(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret")
+    assert fetch(f"127.0.0.1:{free_port()}", user="\udcff", password_file=tmp_path / "password") is None
 
 
 def test_the_table_says_why_there_are_no_gpus() -> None:

@@ -208,6 +208,7 @@ def test_client_certificates(  # noqa: PLR0917  a table
 def test_names_of_a_certificate() -> None:
     peer = {"subjectAltName": (("DNS", "n7"), ("IP Address", "2001:DB8:0:0:0:0:0:1"), ("email", "a@b"), ("URI", "x:y"))}
     assert names_of(peer) == {"n7", "2001:db8::1", "a@b", "x:y"}
+    assert names_of({"subjectAltName": (("IP Address", "<invalid>"), ("DNS", "n7"))}) == {"n7"}
     assert names_of({}) == set()
 
 
@@ -274,11 +275,13 @@ def test_a_key_that_everybody_can_read_is_told(pair: Pair, caplog: pytest.LogCap
 def test_files_that_are_no_pair_are_told(pair: Pair, ca: Pair, tmp_path: Path) -> None:
     garbage = tmp_path / "garbage"
     garbage.write_text("no PEM")
+    os.mkfifo(tmp_path / "fifo")
     for settings, message in (
         (TlsSettings(pair.cert, ca.key), "must be a certificate in PEM and its own private key: KEY_VALUES_MISMATCH"),
         (TlsSettings(garbage, pair.key), "must be a certificate in PEM and its own private key"),
         (TlsSettings(tmp_path / "none", pair.key), f"cert_file {tmp_path / 'none'} cannot be read: No such file"),
         (TlsSettings(pair.cert, tmp_path), "cannot be read: Is a directory"),
+        (TlsSettings(pair.cert, tmp_path / "fifo"), "fifo cannot be read: it is no regular file"),
         (TlsSettings(*pair, client_ca_file=garbage), f"client_ca_file {garbage} must hold certificates in PEM"),
     ):
         with pytest.raises(UsageError, match=message):

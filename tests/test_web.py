@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +122,20 @@ def test_headers_are_sent_with_every_answer(tmp_path: Path) -> None:
         ("basic_auth_users:\n  annika: 'SECRET\n", "is no valid YAML at line 3, column 1"),
         ("basic_auth_users: {annika: !SECRET x}", "is no valid YAML at line 1"),
         ("SECRET: \x00", "is no valid YAML"),
+        ("SECRET: 2026-13-45", "is no valid YAML: a value does not fit its type"),
+        ('SECRET: !!int ""', "is no valid YAML: a value does not fit its type"),
+        ("[" * 5000, "is no valid YAML: .* lists have no end"),
+        (f"basic_auth_users: {{annika: {HASH}}}\nbasic_auth_users:", "has a key twice at line 2, column 1"),
+        ("basic_auth_users:\n  annika: a\n  annika: b", "has a key twice at line 3, column 3"),
+        (
+            'tls_server_config: {key_file: "SECRET\\n"}',
+            r"tls_server_config\.key_file is not shown here, and must be the",
+        ),
+        ("tls_server_config: {key_file: -----BEGIN SECRET KEY----- a}", r"key_file is not shown here, and must be the"),
+        (
+            r'tls_server_config: {cert_file: "a\0"}',
+            r"cert_file is not shown here, and must be the path of a file on one",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_with_what_is_right(tmp_path: Path, text: str, message: str) -> None:
@@ -136,6 +151,20 @@ def test_what_is_wrong_is_told_with_what_is_right(tmp_path: Path, text: str, mes
 def test_one_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read the web configuration .*web\.yml"):
         read_web(tmp_path / "web.yml")
+
+
+def test_one_that_is_no_plain_file_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "web.yml"
+    os.mkfifo(path)
+    with pytest.raises(UsageError, match=r"cannot read the web configuration .*web\.yml: it is no regular file"):
+        read_web(path)
+    path.unlink()
+    path.write_bytes(b"#" * (2**20 + 1))
+    with pytest.raises(UsageError, match="it is longer than 1 MiB"):
+        read_web(path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(UsageError, match="it is not in UTF-8"):
+        read_web(path)
 
 
 def test_an_agent_without_one_loads_nothing_for_it() -> None:

@@ -23,16 +23,21 @@ class ActivityMeter:
 
     def charge(self, uuid: str, activity: Activity) -> dict[Owner, float]:
         """SM-active seconds by owner, once for each activity; what unknown processes kept busy is nobody's."""
-        if activity.ended <= self._charged.get(uuid, 0.0):
+        before = self._charged.get(uuid, 0.0)
+        if activity.ended <= before:
             return {}
         self._charged[uuid] = activity.ended
         busy, owners = self._device.pop(uuid, 0.0), self._owners.pop(uuid, {})
-        if busy <= 0 or activity.sm is None:
+        if busy <= 0 or activity.sm is None or activity.began < before:
             return {}
         active = activity.sm * (activity.ended - activity.began)
         return {owner: active * (seconds / busy) for owner, seconds in owners.items() if seconds > 0}
 
-    def forget(self, uuid: str) -> None:
-        """The device has no activity now: who kept it busy meanwhile shares in none."""
+    def forget(self, uuid: str, unseen_until: float = 0.0) -> None:
+        """The device has no activity now: who kept it busy meanwhile shares in none.
+
+        Where it was not even seen, a stretch that began before `unseen_until` is nobody's: it tells of that time too.
+        """
+        self._charged[uuid] = max(unseen_until, self._charged.get(uuid, 0.0))
         self._device.pop(uuid, None)
         self._owners.pop(uuid, None)

@@ -48,6 +48,7 @@ class Ledger:
         self.people: dict[Person, RollUp] = {}
         self.cpu_seconds: dict[Owner, float] = {}
         self.details: dict[Owner, Run] = {}
+        self._changed_devices: set[str] = set()
         self._changed_counts: set[str] = set()
         self._changed_runs: set[OnDevice] = set()
         self._changed_people: set[Person] = set()
@@ -60,6 +61,7 @@ class Ledger:
         """
         self.marks[uuid] = outcome.mark
         self.devices[uuid] = self.devices.get(uuid, DeviceUse()).plus(outcome.device)
+        self._changed_devices.add(uuid)
         people: dict[Person, Use] = {}
         for owner, use in outcome.charges.items():
             key = (uuid, owner)
@@ -114,6 +116,7 @@ class Ledger:
     def forget_device(self, uuid: str) -> None:
         """It was taken out: no time passes for it any more. Its totals stay."""
         del self.marks[uuid]
+        self._changed_devices.add(uuid)
 
     def put_away(self, alive: Set[Owner], unix: float) -> None:
         """Drop the totals of runs that were last charged more than the linger time ago and are saved.
@@ -151,8 +154,8 @@ class Ledger:
     def changes(self) -> Changes:
         """What has to be saved; `settle` when it is."""
         return Changes(
-            devices=dict(self.devices),
-            marks=dict(self.marks),
+            devices=_pick(self.devices, self._changed_devices),
+            marks=_pick(self.marks, self._changed_devices),
             counts=_pick(self.counts, self._changed_counts),
             runs=_pick(self.runs, self._changed_runs),
             people=_pick(self.people, self._changed_people),
@@ -162,6 +165,7 @@ class Ledger:
 
     def settle(self) -> None:
         """All changes so far are saved."""
+        self._changed_devices.clear()
         self._changed_counts.clear()
         self._changed_runs.clear()
         self._changed_people.clear()

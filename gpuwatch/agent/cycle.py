@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from gpuwatch.account.activity import ActivityMeter
 from gpuwatch.account.cpu import CpuMeter, never_falling
-from gpuwatch.account.device import Holders, Outcome, baseline, miss, observe, owners_of
+from gpuwatch.account.device import LONGEST_GAP, Holders, Outcome, baseline, miss, observe, owners_of
 from gpuwatch.account.ledger import Ledger
 from gpuwatch.agent.attribution import Attributed, Attribution
 from gpuwatch.agent.machine import Machine
@@ -55,6 +55,8 @@ class Cycle:
         self._cpu = CpuMeter()
         self._activity = ActivityMeter()
         self._drains: Mapping[str, Drain] = {}
+        self._drained_at: Mapping[str, float] = {}
+        """By uuid, since when on the boot clock: settled at first sight, as the other clock can be set."""
         self._counts: dict[str, Mapping[CountKey, float]] = {}
         self._attributed = Attributed({}, {}, {})
         self._meters: dict[str, Meters] = {}
@@ -128,6 +130,10 @@ class Cycle:
         )
         self._infos.update(self._machine.gpus.infos)
         self._drains = self._read_drains(now)
+        self._drained_at = {
+            uuid: self._drained_at.get(uuid, now.boottime - max(0.0, now.unix - drain.since_unix))
+            for uuid, drain in self._drains.items()
+        }
         before = self._attributed
         self._attributed = self._attribute(readings, now)
         known = before.owners
@@ -150,12 +156,12 @@ class Cycle:
         current = self._machine.gpus.infos
         places = {info.pci for info in current.values()}
         for uuid in uuids:
-            info, drained_at = self._infos[uuid], self._drained_at(uuid, now)
+            info, drained_at = self._infos[uuid], self._drained_at.get(uuid, math.inf)
             replaced = uuid not in current and info.pci in places
             if not replaced:
                 outcome = miss(self.ledger.marks[uuid], now.boottime, drained_at=drained_at)
                 self.ledger.enter(uuid, outcome, unix=now.unix)
-            self._activity.forget(uuid)
+            self._activity.forget(uuid, now.boottime)
             if replaced or (self.ledger.marks[uuid].unseen > MISSED_SECONDS and drained_at == math.inf):
                 why = "another device is in its place" if replaced else "it has not been seen for a week"
                 log.warning("GPU %s (%s) is taken out: %s", info.name, uuid, why)
@@ -173,11 +179,6 @@ class Cycle:
             return {}
         found = {uuid: drained(uuid, said, elsewhere) for uuid in self._infos}
         return {uuid: drain for uuid, drain in found.items() if drain is not None}
-
-    def _drained_at(self, uuid: str, now: Moment) -> float:
-        """When an operator took the device out of service, on the boot clock; never is infinite."""
-        drain = self._drains.get(uuid)
-        return math.inf if drain is None else now.boottime - (now.unix - drain.since_unix)
 
     def _attribute(self, readings: Mapping[str, GpuReading], now: Moment) -> Attributed:
         # A busy pid that is in no process list yet is a process too: lists and samples disagree for a moment.
@@ -202,7 +203,7 @@ class Cycle:
         if mark is None:
             outcome = Outcome(baseline(reading), DeviceUse(), {})
         else:
-            outcome = observe(mark, reading, holders, drained_at=self._drained_at(uuid, now))
+            outcome = observe(mark, reading, holders, drained_at=self._drained_at.get(uuid, math.inf))
         self._record.expect(uuid, outcome.charges)
         self.ledger.enter(uuid, outcome, unix=now.unix, capacity=reading.info.capacity)
         condition, known = reading.condition, self._meters.get(uuid, Meters())
@@ -214,7 +215,11 @@ class Cycle:
         if condition.counts is not self._counts.get(uuid):
             self._counts[uuid] = condition.counts
             self.ledger.enter_counts(uuid, condition.counts)
-        if condition.activity is not None:
+        if mark is not None and reading.read_at - mark.seen_at > LONGEST_GAP:
+            self._activity.forget(uuid, reading.read_at)
+        if condition.activity is None:
+            self._activity.forget(uuid)
+        else:
             self._activity.add(uuid, outcome)
             for owner, sm_active in self._activity.charge(uuid, condition.activity).items():
                 self.ledger.enter_activity((uuid, owner), sm_active)

@@ -103,9 +103,7 @@ class Fleet:
         results = self._calls.run(calls, patience=self._patience)
         for uuid, result in results.items():
             if isinstance(result, DriverUnavailable):
-                self._gone = str(result)
-                self._to_close = True
-                raise result
+                self._lose_driver(result)
             info = sensors[uuid].card.info
             self._note(info.name, result)
             if uuid not in self._calls.stuck():
@@ -150,14 +148,21 @@ class Fleet:
     def _open_cards(self, indexes: Iterable[int]) -> None:
         """Open GPUs, each on its own: one that hangs or is lost hides no other. What has not changed goes on."""
         calls = {index: partial(nvml.open_cards, index) for index in indexes}
-        for index, cards in self._cards.run(calls, patience=self._patience).items():
+        results = self._cards.run(calls, patience=self._patience)
+        for index, cards in results.items():
             before = self._sensors.get(index)
             if isinstance(cards, Exception):
                 if before is None:
                     self._note(str(index), cards)
             elif before is None or [card.info for card in cards] != [sensor.card.info for sensor in before]:
-                self._note(str(index), None)
+                for name in (str(index), *(sensor.card.info.name for sensor in before or ())):
+                    self._note(name, None)
+                    self._failing_since.pop(name, None)
                 self._sensors[index] = tuple(GpuSensor(card, self._clock) for card in cards)
+        if not self._by_uuid():  # no reading will tell
+            for cards in results.values():
+                if isinstance(cards, DriverUnavailable):
+                    self._lose_driver(cards)
 
     def _renew(self, info: GpuInfo, now: float) -> None:
         """Open a GPU anew that has failed for long: one that was reset wants a new handle."""
@@ -166,6 +171,11 @@ class Fleet:
         elif now - self._failing_since.setdefault(info.name, now) > _RENEW_SECONDS:
             del self._failing_since[info.name]
             self._sensors.pop(info.index, None)
+
+    def _lose_driver(self, error: DriverUnavailable) -> NoReturn:
+        self._gone = str(error)
+        self._to_close = True
+        raise error
 
     def _refuse(self, error: Exception | None, now: float) -> NoReturn:
         self._gone = str(error)

@@ -76,8 +76,10 @@ def read_drains(directory: Path) -> dict[str, Drain]:
         return parse_drains(_read(path))
     except FileNotFoundError:
         return {}
+    except PermissionError as error:
+        raise StateError(f"not permitted to read {path}: try with sudo, or have it open to all") from error
     except OSError as error:
-        raise StateError(f"cannot read {path} ({error.strerror}): it must be a plain file, open to all") from error
+        raise StateError(f"cannot read {path} ({error.strerror}): it must be a plain file") from error
     except ValueError as error:
         raise StateError(f"{path} is damaged ({error}): remove it, and say again what is out of service") from error
 

@@ -42,7 +42,7 @@ class Record:
         for uuid, device in saved.devices.items():
             missing = unix - device.used_unix
             ledger.devices[uuid] = device.use
-            if missing <= MISSED_SECONDS:
+            if missing <= MISSED_SECONDS and not device.taken_out:
                 # A mark of another boot has no time on this boot's clock but the one that the wall clock gives it.
                 at = boottime - max(0.0, missing)
                 ledger.marks[uuid] = device.mark or Mark(at, at, None)

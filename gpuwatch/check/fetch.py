@@ -22,10 +22,11 @@ class Answer(NamedTuple):
     problem: str = ""
 
 
-def fetch(url: str, *, token: str = "", verify: bool = True) -> Answer:
-    """GET `url`, or POST it with a bearer `token`. Through the environment's proxy, but for this machine.
+def fetch(url: str, *, token: str = "", here: bool = False) -> Answer:
+    """GET `url`, or POST it with a bearer `token`. Through the environment's proxy, but for a loopback address.
 
-    Without `verify` any certificate will do: for what is on this machine, where nothing secret is sent.
+    What is `here`, on this machine under any address, is asked without a proxy, and may show any certificate: nothing
+    secret is sent there.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
@@ -35,7 +36,7 @@ def fetch(url: str, *, token: str = "", verify: bool = True) -> Answer:
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         # Headers that no server should need to see would be sent by build_opener; and it follows redirects.
-        with _opener(parts.hostname or "", verify).open(request, timeout=TIMEOUT_SECONDS) as answer:
+        with _opener(parts.hostname or "", here=here).open(request, timeout=TIMEOUT_SECONDS) as answer:
             return Answer(answer.status, answer.read(LONGEST_BODY))
     except (OSError, HTTPException, ValueError) as error:
         return Answer(0, problem=_why(error))
@@ -49,13 +50,13 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _opener(host: str, verify: bool) -> OpenerDirector:
+def _opener(host: str, *, here: bool) -> OpenerDirector:
     context = ssl.create_default_context()
-    if not verify:
+    if here:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     opener = OpenerDirector()
     for handler in (
-        ProxyHandler({} if is_loopback(host) else None),
+        ProxyHandler({} if here or is_loopback(host) else None),
         HTTPHandler(),
         HTTPSHandler(context=context),
     ):

@@ -59,8 +59,8 @@ def read_listen(address: str, *, secured: bool = False, proc: Path = PROC) -> Li
     return ListenFacts(
         address,
         errno.EADDRINUSE,
-        health=fetch(f"{base}/healthz", verify=False),
-        status=fetch(f"{base}/api/v1/status", verify=False),
+        health=fetch(f"{base}/healthz", here=True),
+        status=fetch(f"{base}/api/v1/status", here=True),
         holder=read_holder(port, proc),
     )
 

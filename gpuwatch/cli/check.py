@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpuwatch.errors import UsageError
+from gpuwatch.errors import GpuwatchError
 
 if TYPE_CHECKING:
     from gpuwatch.check.finding import Finding
@@ -42,7 +42,7 @@ def check(as_json: bool, config: Path | None, **flags: str | None) -> None:
     configuration, mistakes = None, ""
     try:
         configuration = load(flags=given, environment=os.environ, path=config)
-    except UsageError as error:
+    except GpuwatchError as error:  # of a user without a home too
         mistakes = str(error)
     findings = look(configuration, mistakes, unix=time.time())
     click.echo(json.dumps([finding._asdict() for finding in findings], indent=2) if as_json else table(findings))

@@ -38,11 +38,11 @@ def example() -> str:
     """The documented example: docs/config.toml is the same."""
     from gpuwatch.agent.settings import KEYS, Settings  # noqa: PLC0415
 
-    lines = [_HEAD]
+    lines, defaults = [_HEAD], Settings(state_directory=Path())  # told in words, and not every user has a home
     for table, keys in groupby(KEYS, attrgetter("table")):
         lines += ["", f"[{table}]"] if table else []
         for key in keys:
-            lines += ["", *_explained(key, Settings())]
+            lines += ["", *_explained(key, defaults)]
     return "\n".join(lines) + "\n"
 
 

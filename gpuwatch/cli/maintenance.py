@@ -142,7 +142,7 @@ def _directory(given: Path | None) -> Path:
     if given is not None:
         return given
     settings, sources = _configured()
-    if "state_dir" not in sources and SYSTEM_DIRECTORY.exists():
+    if "state_dir" not in sources and os.path.lexists(SYSTEM_DIRECTORY):  # the service's is a link into what is closed
         return SYSTEM_DIRECTORY
     return settings.state_directory
 

@@ -15,11 +15,13 @@ from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 import click
 
+from gpuwatch.attribute.text import clean
 from gpuwatch.errors import GpuwatchError, UsageError
 from gpuwatch.export.address import parse_address
 
 _TIMEOUT_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
+_LONGEST_BYTES = 2**24
 _GIB = 2**30
 
 
@@ -44,6 +46,8 @@ def fetch(
 ) -> dict[str, Any] | None:
     """The agent's document; None where no agent listens there. Raises GpuwatchError that says what is missing."""
     secure = listen.startswith("https://")
+    if ca_file is not None and not secure:  # a password would be sent in clear by who thinks it is not
+        raise UsageError(f"--ca-file is for TLS: --listen https://{listen}, or leave it out")
     host, port = parse_address(listen.removeprefix("https://"))
     at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     request = Request(f"{'https' if secure else 'http'}://{at}/api/v1/status")
@@ -53,7 +57,7 @@ def fetch(
     opener = build_opener(ProxyHandler({}), HTTPSHandler(context=_trust(ca_file) if secure else None))
     try:
         with opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
-            document: dict[str, Any] = json.load(answer)
+            document = json.loads(answer.read(_LONGEST_BYTES))
     except HTTPError as error:
         with error:
             raise GpuwatchError(_refused(listen, error.code, known=credentials is not None)) from error
@@ -61,9 +65,11 @@ def fetch(
         if isinstance(error.reason, ConnectionRefusedError):
             return None
         raise GpuwatchError(_unreachable(listen, error.reason)) from error
-    except (OSError, ValueError, HTTPException) as error:
+    except (OSError, ValueError, HTTPException, RecursionError) as error:
         hint = "" if secure else f" (where it serves TLS: --listen https://{at})"
-        raise GpuwatchError(f"what listens at {listen} is no gpuwatch agent: {error}{hint}") from error
+        raise GpuwatchError(f"what listens at {listen} is no gpuwatch agent: {clean(str(error))}{hint}") from error
+    if not isinstance(document, dict) or document.get("agent") is not True:
+        raise GpuwatchError(f"what listens at {listen} is no gpuwatch agent: it gives another document")
     return document
 
 
@@ -77,7 +83,7 @@ def _credentials(user: str | None, password_file: Path | None) -> str | None:
         password = password_file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--password-file {password_file} cannot be read: {error}") from error
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode("utf-8", "surrogateescape")).decode()
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
@@ -115,7 +121,8 @@ def look() -> dict[str, Any]:
     from gpuwatch.export.status import status_document  # noqa: PLC0415
 
     now = read_moment()
-    cycle = Cycle(Settings(), this_machine(), None, load(None, now), now)
+    settings = Settings(state_directory=Path())  # nothing is kept, and not every user has a home
+    cycle = Cycle(settings, this_machine(), None, load(None, now), now)
     try:
         cycle.run(now)
         time.sleep(_LOOK_SECONDS)

@@ -40,7 +40,10 @@ class Application:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request of `scope`. A body is never received."""
-        response = await self._respond(scope)
+        try:
+            response = await self._respond(scope)
+        except asyncio.CancelledError:  # the server ends: uvicorn would log a traceback for each that waits
+            response = Response(503, _TEXT, b"The agent is stopping.\n")
         headers = {**_headers(response, self._read_unix()), **self._headers}
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items() if value]
         await send({"type": "http.response.start", "status": response.status, "headers": raw})

@@ -69,6 +69,9 @@ class Section:
     def file(self, key: str) -> Path | None:
         """The path of a file; a relative one is relative to the configuration."""
         value = self.text(key)
+        if not value.isprintable() or "-----" in value:  # a key pasted where the path of its file is due
+            full = self._full(key)
+            raise UsageError(f"{self._path}: {full} is not shown here, and must be the path of a file on one line")
         return self._path.parent / value if value else None
 
     def _full(self, key: object) -> str:

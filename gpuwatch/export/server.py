@@ -188,8 +188,9 @@ def bind(address: str) -> socket.socket:
     """A listening socket. Raises UsageError where the address cannot be had."""
     host, port = parse_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()  # who opens it to the network means IPv4 too
     try:
-        listener = socket.create_server((host, port), family=family, backlog=MOST_CONNECTIONS)
+        listener = socket.create_server((host, port), family=family, backlog=MOST_CONNECTIONS, dualstack_ipv6=both)
     except OSError as error:
         raise UsageError(
             f"cannot listen on {address}: {error.strerror or error}; is an agent running there? "

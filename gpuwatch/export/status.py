@@ -85,5 +85,5 @@ def _run(key: OnDevice, device: DeviceView, snapshot: Snapshot) -> dict[str, Any
         "held_seconds": total.use.held,
         "busy_seconds": total.use.busy if device.busy_known else None,
         "energy_joules": total.use.joules if device.energy_known else None,
-        "sm_active_seconds": total.sm_active if device.activity_known else None,
+        "sm_active_seconds": total.sm_active if device.activity_known or total.sm_active else None,
     }

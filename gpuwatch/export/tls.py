@@ -7,11 +7,13 @@ import logging
 import ssl
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from gpuwatch.errors import UsageError
+from gpuwatch.export.file import read_file
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +138,7 @@ def _load_ca(context: ssl.SSLContext, file: Path) -> None:
 
 def _require_readable(key: str, file: Path) -> None:
     try:
-        file.open("rb").close()
+        read_file(file, 1)
     except OSError as error:
         raise UsageError(f"{key} {file} cannot be read: {error.strerror}") from error
 
@@ -160,5 +162,6 @@ def names_of(peer: Mapping[str, Any]) -> set[str]:
     """The alternative names of a certificate as ssl gives it: DNS, e-mail, URI, and addresses in their usual form."""
     names = set()
     for kind, name in peer.get("subjectAltName", ()):
-        names.add(str(ipaddress.ip_address(name)) if kind == "IP Address" else str(name))
+        with suppress(ValueError):  # an address that is none names nobody
+            names.add(str(ipaddress.ip_address(name)) if kind == "IP Address" else str(name))
     return names

@@ -6,18 +6,20 @@ file is given. What it asks for is done or refused, never ignored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
 from gpuwatch.errors import UsageError
 from gpuwatch.export.auth import HIGHEST_COST, LOWEST_COST, BasicAuth, is_hash
+from gpuwatch.export.file import read_file
 from gpuwatch.export.section import Section
 from gpuwatch.export.tls import CIPHERS, CURVES, TLS_13_CIPHERS, VERSIONS, Certificates, TlsSettings
 
+_LONGEST_BYTES = 2**20
 _SECTIONS = ("tls_server_config", "http_server_config", "basic_auth_users")
 _NO_RATE_LIMIT = "leave it out: a limit on all requests would cost scrapes (docs/listener.md has the bounds there are)"
 _TLS_KEYS = (
@@ -48,18 +50,7 @@ class Web:
 
 def read_web(path: Path) -> Web:
     """The web configuration at `path`, with its certificates loaded. Raises UsageError that names file, key, value."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the web configuration {path}: {error}") from error
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        # The parser's own words quote the file, and with it hashes.
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UsageError(f"{path} is no valid YAML{place}") from None
-    whole = Section(path, "", document, known=_SECTIONS, refused={"rate_limit": _NO_RATE_LIMIT})
+    whole = Section(path, "", _parse_yaml(path, _read(path)), known=_SECTIONS, refused={"rate_limit": _NO_RATE_LIMIT})
     tls = parse_tls(path, whole.get("tls_server_config"))
     hashes = parse_users(path, whole.get("basic_auth_users"))
     return Web(
@@ -67,6 +58,51 @@ def read_web(path: Path) -> Web:
         auth=BasicAuth(hashes) if hashes else None,
         headers=parse_headers(path, whole.get("http_server_config")),
     )
+
+
+def _read(path: Path) -> str:
+    try:
+        content = read_file(path, _LONGEST_BYTES + 1)
+        text = content.decode("utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read the web configuration {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"cannot read the web configuration {path}: it is not in UTF-8") from error
+    if len(content) > _LONGEST_BYTES:
+        raise UsageError(f"cannot read the web configuration {path}: it is longer than 1 MiB")
+    return text
+
+
+def _parse_yaml(path: Path, text: str) -> object:
+    """The YAML document in the text of the file at `path`. Raises UsageError that quotes nothing of it."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        # The parser's own words quote the file, and with it hashes.
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        wrong = "has a key twice" if isinstance(error, _KeyTwice) else "is no valid YAML"
+        raise UsageError(f"{path} {wrong}{place}") from None
+    except (ValueError, LookupError, AttributeError, RecursionError):  # PyYAML's own, for 2026-13-45 or !!int ""
+        raise UsageError(f"{path} is no valid YAML: a value does not fit its type, or lists have no end") from None
+
+
+class _KeyTwice(yaml.constructor.ConstructorError):
+    """A key is given twice."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice: PyYAML takes the last, and an empty one would lift the passwords."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """The mapping. Raises YAMLError."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise _KeyTwice(problem_mark=key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def parse_tls(path: Path, table: object) -> TlsSettings | None:

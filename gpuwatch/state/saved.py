@@ -23,6 +23,9 @@ from gpuwatch.model import (
     Use,
 )
 
+TAKEN_OUT = (None, None, None, 0.0)
+"""What stands for the mark of a device that was taken out: it was never looked at again."""
+
 
 class SavedDevice(NamedTuple):
     """A device as it was last saved. `mark` is None where it holds no longer than the boot that it was made in."""
@@ -31,6 +34,8 @@ class SavedDevice(NamedTuple):
     use: DeviceUse
     mark: Mark | None
     used_unix: float
+    taken_out: bool = False
+    """No time passes for it any more."""
 
 
 class Saved(NamedTuple):
@@ -67,7 +72,7 @@ def read_devices(connection: sqlite3.Connection, *, same_boot: bool) -> dict[str
         info, used_unix, mark = GpuInfo(*row[:6]), row[6], row[16:]
         use = DeviceUse(*row[7:11])._replace(states=States(*row[11:16]))
         known = same_boot and mark[0] is not None
-        devices[info.uuid] = SavedDevice(info, use, Mark(*mark) if known else None, used_unix)
+        devices[info.uuid] = SavedDevice(info, use, Mark(*mark) if known else None, used_unix, mark[1] is None)
     return devices
 
 

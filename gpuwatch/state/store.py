@@ -15,7 +15,7 @@ from gpuwatch.errors import DiskRefused
 from gpuwatch.model import Changes, GpuInfo, OnDevice, Owner, RunTotal
 from gpuwatch.state import bins
 from gpuwatch.state.file import FILE_NAME, keep_apart, lock_directory, open_file, set_aside
-from gpuwatch.state.saved import Saved, SavedRuns, read_counts, read_devices, read_people, read_runs
+from gpuwatch.state.saved import TAKEN_OUT, Saved, SavedRuns, read_counts, read_devices, read_people, read_runs
 from gpuwatch.units import DAY, HOUR, MINUTE
 
 RECALL_SECONDS = 40 * DAY
@@ -153,8 +153,8 @@ class Store:
 
     def _write_devices(self, changes: Changes, infos: Mapping[str, GpuInfo], unix: float) -> None:
         rows = []
-        for uuid, mark in changes.marks.items():
-            info, use = infos[uuid], changes.devices[uuid]
+        for uuid, use in changes.devices.items():
+            info, mark = infos[uuid], changes.marks.get(uuid)
             if uuid not in self._devices:
                 cursor = self._db.execute(
                     "INSERT INTO device (uuid, gpu, model, pci, mig, capacity, first_unix, used_unix)"
@@ -162,9 +162,11 @@ class Store:
                     (uuid, info.index, info.model, info.pci, info.mig, info.capacity, unix, unix),
                 )
                 self._devices[uuid] = cursor.lastrowid or 0
-            rows.append((info.index, not mark.unseen, unix, *use[:4], *use.states, *mark, self._devices[uuid]))
+            about = (info.index, info.model, info.pci, info.mig, info.capacity)
+            seen = mark is not None and not mark.unseen
+            rows.append((*about, seen, unix, *use[:4], *use.states, *(mark or TAKEN_OUT), self._devices[uuid]))
         self._db.executemany(
-            "UPDATE device SET gpu=?, used_unix=iif(?, ?, used_unix),"
+            "UPDATE device SET gpu=?, model=?, pci=?, mig=?, capacity=?, used_unix=iif(?, ?, used_unix),"
             " busy=?, joules=?, unattributed_busy=?, unattributed_joules=?,"
             " active=?, idle=?, free=?, unavailable=?, unknown=?, until=?, seen_at=?, energy=?, unseen=?"
             " WHERE id=?",

@@ -46,8 +46,8 @@ class Calls:
     def __init__(self, handle: Any, *, of_instance: bool = False) -> None:
         self.handle = handle
         self._lacks: set[str] = set()
-        # What is only of a whole GPU is, of an instance, an invalid argument to some calls.
-        self._absent = _ABSENT | {pynvml.NVML_ERROR_INVALID_ARGUMENT} if of_instance else _ABSENT
+        self._has: set[str] = set()
+        self._of_instance = of_instance
 
     def ask(self, call: Callable[..., Any], *arguments: Any, empty: Any = None) -> Any:
         """The call's answer; `empty` where there is nothing to say; None where it is absent.
@@ -58,11 +58,17 @@ class Calls:
         if name in self._lacks:
             return None
         try:
-            return call(self.handle, *arguments)
+            answer = call(self.handle, *arguments)
         except pynvml.NVMLError as error:
             if error.value in _EMPTY:
                 return empty
-            if error.value in self._absent:
+            if error.value in _ABSENT or self._is_of_whole_gpus(name, error.value):
                 self._lacks.add(name)
                 return None
             raise failure(error) from error
+        self._has.add(name)
+        return answer
+
+    def _is_of_whole_gpus(self, name: str, code: int) -> bool:
+        """Of an instance, such calls have an invalid argument. Those that worked have one when the instance is gone."""
+        return self._of_instance and code == pynvml.NVML_ERROR_INVALID_ARGUMENT and name not in self._has

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _ctypes
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -74,10 +75,11 @@ def open_cards(index: int) -> tuple[Card, ...]:
 
 def _open_instances(parent: Calls, whole: GpuInfo) -> Iterator[Card]:
     slices = pynvml.nvmlDeviceGetMaxMigDeviceCount(parent.handle)
-    for number in range(slices):
-        handle = parent.ask(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, number)
-        if handle is None:
-            continue
+    asked = ((number, parent.ask(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, number)) for number in range(slices))
+    handles = {number: handle for number, handle in asked if handle is not None}
+    gpu_instances = {number: pynvml.nvmlDeviceGetGpuInstanceId(handle) for number, handle in handles.items()}
+    sharing = Counter(gpu_instances.values())
+    for number, handle in handles.items():
         info = replace(
             whole,
             uuid=pynvml.nvmlDeviceGetUUID(handle),
@@ -85,7 +87,9 @@ def _open_instances(parent: Calls, whole: GpuInfo) -> Iterator[Card]:
             mig=number,
             capacity=pynvml.nvmlDeviceGetAttributes_v2(handle).computeInstanceSliceCount / slices,
         )
-        gpm = open_gpm(parent, instance=pynvml.nvmlDeviceGetGpuInstanceId(handle))
+        # The counters are of a GPU instance: of several compute instances in one, they do not tell which was busy.
+        alone = sharing[gpu_instances[number]] == 1
+        gpm = open_gpm(parent, instance=gpu_instances[number]) if alone else None
         yield Card(Calls(handle, of_instance=True), info, gpm)
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pynvml
 
+from gpuwatch.errors import GpuUnavailable
 from gpuwatch.sense.nvml.calls import Calls
 from gpuwatch.units import PERCENTS
 
@@ -28,35 +29,46 @@ class Gpm:
     def __init__(self, calls: Calls, instance: int | None) -> None:
         self._calls = calls
         self._instance = instance
-        self._older, self._newer = pynvml.nvmlGpmSampleAlloc(), pynvml.nvmlGpmSampleAlloc()
+        self._older: Any = None
+        self._newer: Any = None
         self._begun = False
 
     def measure(self) -> Ratios | None:
         """Activity since the last call, which must be over 0.1 s ago; None at the first, and where there is none.
 
-        Raises GpuUnavailable or DriverUnavailable.
+        A vGPU is told to have these counters, and fails at each sample: that must not cost the rest of its readings. A
+        GPU that is lost says so at those. Raises DriverUnavailable.
         """
-        taken = self._take(self._older)
-        if taken is None:
-            self._begun = False
+        begun, self._begun = self._begun, False
+        try:
+            if self._take() is None:
+                return None
+            self._older, self._newer = self._newer, self._older
+            answer = self._calls.ask(_read_metrics, self._older, self._newer) if begun else None
+        except GpuUnavailable:
             return None
-        self._older, self._newer = self._newer, self._older
-        if not self._begun:
-            self._begun = True
-            return None
-        answer = self._calls.ask(_read_metrics, self._older, self._newer)
+        self._begun = True
         return None if answer is None else Ratios(*answer)
 
-    def _take(self, sample: Any) -> Any:
+    def _take(self) -> Any:
+        """Take the older sample anew. Both are made when first wanted: nothing frees them."""
+        if self._older is None:
+            self._older = self._calls.ask(_make_sample)
+        if self._newer is None:
+            self._newer = self._calls.ask(_make_sample)
         if self._instance is None:
-            return self._calls.ask(pynvml.nvmlGpmSampleGet, sample)
-        return self._calls.ask(pynvml.nvmlGpmMigSampleGet, self._instance, sample)
+            return self._calls.ask(pynvml.nvmlGpmSampleGet, self._older)
+        return self._calls.ask(pynvml.nvmlGpmMigSampleGet, self._instance, self._older)
 
 
 def open_gpm(calls: Calls, *, instance: int | None = None) -> Gpm | None:
     """The counters of a GPU, or of one of its MIG GPU instances; None where it keeps none."""
     support = calls.ask(pynvml.nvmlGpmQueryDeviceSupport)
     return Gpm(calls, instance) if support is not None and support.isSupportedDevice else None
+
+
+def _make_sample(_: Any) -> Any:
+    return pynvml.nvmlGpmSampleAlloc()
 
 
 def _read_metrics(_: Any, older: Any, newer: Any) -> list[float | None]:
