@@ -104,7 +104,10 @@ def test_prometheus_scrapes_over_tls_with_a_password(
         wait_until(partial(has_tried, server), seconds=20, what="a scrape")
         (target,) = server.targets()
         assert (target["health"], target["lastError"].startswith(error)) == (health, True)
-        assert bool(server.query("gpuwatch_gpu_up")) == (health == "up")
+        if health == "up":  # what was scraped is there a moment after the target is called so
+            wait_until(lambda: bool(server.query("gpuwatch_gpu_up")), seconds=20, what="what was scraped")
+        else:
+            assert not server.query("gpuwatch_gpu_up")
 
 
 def test_without_the_password_there_is_nothing(scene: Scene) -> None:
