@@ -18,7 +18,7 @@ from servers import program
 from gpuwatch.cli.config import example
 from gpuwatch.errors import ServiceError
 from gpuwatch.service.install import install, uninstall
-from gpuwatch.service.installation import Installation, check_installation
+from gpuwatch.service.installation import HIDDEN, Installation, check_installation
 from gpuwatch.service.place import Place
 from gpuwatch.service.systemctl import RUNNING_SYSTEMD, Systemctl
 from gpuwatch.service.unit import UNIT_NAME
@@ -53,6 +53,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
+def plain_python() -> Path:
+    """A Python of this version where services see it: this one may lie in somebody's home."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for folder in (Path(sys.base_prefix, "bin"), Path("/usr/local/bin"), Path("/usr/bin")):
+        python = (folder / name).resolve()
+        if python.exists() and not any(python.is_relative_to(hidden) for hidden in HIDDEN):
+            return python
+    pytest.skip(f"there is no {name} where a service would see it")
+
+
 @pytest.fixture(scope="module")
 def pristine(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The image of a system with gpuwatch in /opt, not installed as a service."""
@@ -61,8 +71,8 @@ def pristine(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = image / "opt/gpuwatch/bin/python"
     venv: list[str | Path] = ["venv", "--without-pip", image / "opt/gpuwatch"]
     pip: list[str | Path] = ["pip", "--python", python, "install", "-q", "--no-index", "--no-deps", wheel]
-    for arguments in (venv, pip):
-        subprocess.run([sys.executable, "-m", *arguments], check=True, capture_output=True)
+    subprocess.run([plain_python(), "-m", *venv], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", *pip], check=True, capture_output=True)
     site = next((image / "opt/gpuwatch/lib").glob("python*/site-packages"))
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     return image
