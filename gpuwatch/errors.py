@@ -39,3 +39,7 @@ class SlurmUnavailable(GpuwatchError):
 
 class ServiceError(GpuwatchError):
     """The systemd service cannot be installed, started or removed as things are."""
+
+
+class Unheard(GpuwatchError):
+    """What a process announced reached no agent, or was refused."""

@@ -84,6 +84,8 @@ class GpuInfo:
     mig: int | None = None
     capacity: float = 1.0
     """Its part of a whole GPU, by compute slices: a second of it is worth this many GPU-seconds."""
+    minor: int | None = None
+    """Its number in /dev/nvidiaN; None where the driver does not say."""
 
     @property
     def name(self) -> str:
@@ -102,6 +104,21 @@ class Drain(NamedTuple):
     since_unix: float
     reason: str
     by: str
+
+
+class Allocation(NamedTuple):
+    """A scheduler's job that holds GPUs of this node. Account and name are its user's own text, and hostile."""
+
+    job: str
+    """The scheduler's number: `4711`, or `4711_3` for a task of an array."""
+    array: str
+    """Of the array that it is a task of; empty where it is of none."""
+    uid: int
+    user: str
+    """The unix name, or `uid:N`."""
+    account: str
+    name: str
+    started_unix: float
 
 
 class CountKey(NamedTuple):
@@ -356,3 +373,5 @@ class Snapshot:
     """Why there are processes of which nothing can be read, and what mends it; empty where that is not known."""
     simulated: bool = False
     """Nothing of it is real: whatever shows it says so."""
+    teams: Mapping[str, str] = field(default_factory=dict)
+    """By person."""

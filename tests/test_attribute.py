@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuwatch.attribute.adhoc import base36, launch_root, run_id, run_name
+from gpuwatch.attribute.case import Case, Claim, Site, Traces
 from gpuwatch.attribute.fold import Bounds, Folder
 from gpuwatch.attribute.person import read_user_name
 from gpuwatch.attribute.resolver import Resolver
+from gpuwatch.attribute.rules.adhoc import adhoc_rule, base36, launch_root, run_id, run_name
 from gpuwatch.attribute.text import clean
+from gpuwatch.cli.explain import text
 from gpuwatch.model import Identity, Lineage, Owner, Process, Run
 
 
@@ -29,6 +31,11 @@ def process(pid: int, name: str, *arguments: str, uid: int = 1000) -> Process:
         (("python", "/usr/bin/torchrun", "--nproc-per-node=8", "src/train.py"), "train.py"),
         (("python", "-m", "torch.distributed.run", "--nnodes", "2", "ddp.py"), "ddp.py"),
         (("python", "-c", "secret = 'hunter2'"), "python"),
+        (("python", "-uc", "secret = 'hunter2'"), "python"),
+        (("python", "-csecret = 2", "hunter2"), "python"),
+        (("julia", "--project", "-e", 'login("a/hunter2")'), "julia"),
+        (("python", "-um", "pkg.train"), "pkg.train"),
+        (("python", "-E", "-Xdev", "train.py"), "train.py"),
         (("python",), "python"),
         (("./simulate", "--token=abc"), "simulate"),
         (("",), "kernel name"),
@@ -76,6 +83,14 @@ def test_two_launches_in_one_moment_are_two_runs() -> None:
     assert len(ids) == 2
 
 
+def test_a_name_does_nothing_to_the_terminal_of_who_asks() -> None:
+    hostile = process(9, "\x1b]0;x\x07py", "python", "train.py")
+    case = Case(Lineage((hostile,)), hostile, 1_790_000_009.0, "ann", Site("n7"))
+    said = text(case, Resolver().resolve({9: case})[9])
+    assert "train.py" in said
+    assert said.replace("\n", "").isprintable()
+
+
 def test_users_without_a_name_are_their_number() -> None:
     assert read_user_name(0) == "root"
     assert read_user_name(3_999_999_999) == "uid:3999999999"
@@ -104,20 +119,23 @@ def test_any_text_becomes_a_short_label_in_utf8(text: str) -> None:
     label.encode("utf-8")
 
 
-def test_the_resolver_asks_once_per_process() -> None:
-    asked: list[int] = []
+def test_a_process_is_judged_once_and_again_when_its_case_has_changed() -> None:
+    judged: list[Case] = []
 
-    def read_user(uid: int) -> str:
-        asked.append(uid)
-        return "ann"
+    def rule(case: Case) -> Claim | None:
+        judged.append(case)
+        return adhoc_rule(case)
 
-    resolver = Resolver(node="n7", boot_unix=1_790_000_000.0, ticks_per_second=100, read_user=read_user)
-    lineages = {9: Lineage((process(9, "python", "python", "train.py"),))}
-    first = resolver.resolve(lineages)
-    assert resolver.resolve(lineages) == first
-    assert asked == [1000]
-    assert first[9].owner == Owner("ann", "", "adhoc:train.py-tlpwuh.9@n7")
-    assert first[9].started_unix == 1_790_000_009.0
+    resolver = Resolver((rule,))
+    trainer = process(9, "python", "python", "train.py")
+    case = Case(Lineage((trainer,)), trainer, 1_790_000_009.0, "ann", Site("n7"))
+    first = resolver.resolve({9: case})
+    assert resolver.resolve({9: replace(case)}) == first
+    assert len(judged) == 1
+    assert first[9].run.owner == Owner("ann", "", "adhoc:train.py-tlpwuh.9@n7")
+    assert first[9].run.started_unix == 1_790_000_009.0
+    resolver.resolve({9: replace(case, traces=Traces({"RANK": "1"}))})
+    assert len(judged) == 2
 
 
 RUN = Run(Owner("ann", "", "adhoc:train.py-k3f9z2@n7"), Identity(9, 900), 1000.0, "adhoc", "train.py")
@@ -148,6 +166,15 @@ def test_over_the_cap_a_run_overflows_for_good() -> None:
 
 def test_a_run_with_a_series_keeps_it_at_the_cap() -> None:
     assert fold(Folder(Bounds(short_run_seconds=0, run_series=1)), RUN, 2000.0, RUN.owner) == RUN.owner
+
+
+def test_one_user_cannot_use_up_the_pairs_of_others() -> None:
+    folder, people = Folder(Bounds(people=10)), set[tuple[str, str]]()
+    for number in range(50):
+        run = replace(RUN, owner=Owner("eve", f"p{number}", f"wandb:{number}"), source="wandb")
+        assert fold(folder, run, 0.0, people=people).user == "eve"
+    ann = replace(RUN, source="wandb")
+    assert fold(folder, ann, 0.0, people=people) == ann.owner
 
 
 def test_over_the_cap_of_people_the_sum_of_a_user_stays_right() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 LONGEST = 128
@@ -13,3 +14,8 @@ def clean(text: str, longest: int = LONGEST) -> str:
     """`text` as a label value: no control, bidirectional or surrogate characters, at most `longest` characters."""
     kept = "".join(c for c in text[: 4 * longest] if unicodedata.category(c) not in _FORBIDDEN)
     return kept.strip()[:longest]
+
+
+def checked(text: str, form: re.Pattern[str]) -> str:
+    """`text` where it has this form from end to end, else nothing: ids are made of nothing else."""
+    return text if form.fullmatch(text) else ""

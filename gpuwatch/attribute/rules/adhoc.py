@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import PurePosixPath
-
+from gpuwatch.attribute.case import Case, Claim, Confidence
+from gpuwatch.attribute.command import base, command_of
 from gpuwatch.attribute.text import clean
 from gpuwatch.model import Lineage, Process
 
@@ -15,15 +14,21 @@ _LAUNCH_PADS = frozenset(
     "make nohup setsid script watch env time timeout".split()
 )
 """Programs that people launch runs from: what they start is a run, they are none."""
-_INTERPRETERS = ("python", "pypy", "julia", "ruby", "perl", "node", "Rscript", "lua")
-_OPTIONS_WITH_VALUE = frozenset({"-W", "-X"})
-_LAUNCHERS = frozenset(
-    "torchrun accelerate deepspeed horovodrun "
-    "torch.distributed.run torch.distributed.launch accelerate.commands.launch".split()
-)
-"""Programs and modules that start a script given to them: the script is what people call the run."""
 _NAME_LENGTH = 48
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def adhoc_rule(case: Case) -> Claim:
+    """What somebody launched from a shell."""
+    name = run_name(case.root)
+    pid = case.root.identity.pid
+    return Claim(
+        rule="adhoc",
+        evidence=f"launched as process {pid}",
+        confidence=Confidence.WEAK,
+        run=run_id(name, started_unix=case.root_started_unix, pid=pid, node=case.site.node),
+        name=name,
+    )
 
 
 def launch_root(lineage: Lineage) -> Process:
@@ -43,15 +48,11 @@ def is_launch_pad(name: str) -> bool:
 
 def run_name(process: Process) -> str:
     """What people call it: the script it runs, else the module, else the program."""
-    program = _base(process.arguments[0]) or process.name
-    rest = process.arguments[1:]
-    if not program.startswith(_INTERPRETERS):
-        return _label(program) or "process"
-    entry, after = _entry(rest)
-    if entry in _LAUNCHERS:
-        script = next((argument for argument in after if argument.endswith(".py")), None)
-        entry = _base(script) if script else entry
-    return _label(entry or program) or "process"
+    command = command_of(process)
+    entry = command.entry
+    if command.is_launcher:
+        entry = next((base(argument) for argument in command.after if argument.endswith(".py")), entry)
+    return _label(entry or command.program) or "process"
 
 
 def base36(number: int) -> str:
@@ -69,27 +70,6 @@ def run_id(name: str, *, started_unix: float, pid: int, node: str) -> str:
     The pid is there because a shell loop starts many runs of one name within one tick of the kernel's clock.
     """
     return clean(f"adhoc:{name}-{base36(max(0, int(started_unix)))}.{base36(pid)}@{node}")
-
-
-def _base(path: str) -> str:
-    return PurePosixPath(path).name
-
-
-def _entry(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """What an interpreter was told to run, and the arguments after it; empty for program text (`-c`) or a prompt."""
-    skip = False
-    for position, argument in enumerate(arguments):
-        if skip:
-            skip = False
-        elif argument == "-m":
-            return "".join(arguments[position + 1 : position + 2]), arguments[position + 2 :]
-        elif argument == "-c":
-            break
-        elif argument in _OPTIONS_WITH_VALUE:
-            skip = True
-        elif not argument.startswith("-"):
-            return _base(argument), arguments[position + 1 :]
-    return "", ()
 
 
 def _label(text: str) -> str:
