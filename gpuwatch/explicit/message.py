@@ -1,0 +1,59 @@
+"""What is said: the words of a registration on the wire, and the names of runs that people give. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NamedTuple
+
+LONGEST_BYTES = 4096
+"""Of a message. One datagram of a SOCK_SEQPACKET socket is one message: a JSON object."""
+RUN_VARIABLE = "GPUWATCH_RUN"
+NAME_VARIABLE = "GPUWATCH_RUN_NAME"
+PROJECT_VARIABLE = "GPUWATCH_PROJECT"
+USER_VARIABLE = "GPUWATCH_USER"
+"""By these a named run is passed to the processes below it, on other nodes too. The person is only ever set by hand."""
+_LONGEST_NAME = 48
+_LONGEST_TEXT = 200
+"""Characters; however they are escaped, three of these fit in a message."""
+_UNSAFE = re.compile(r"[^A-Za-z0-9._]+")
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_DRAWS = len(_DIGITS) ** 4
+
+
+class Announcement(NamedTuple):
+    """What a process says of itself. `run` is whole: `named:…` or `mlflow:…`."""
+
+    run: str
+    name: str = ""
+    project: str = ""
+    url: str = ""
+
+
+def encode(said: Announcement, *, end: bool = False) -> bytes:
+    """The message that this process belongs to a run, or with `end` that it does no longer."""
+    document: dict[str, object] = {"run": said.run}
+    if end:
+        document["end"] = True
+    else:
+        document |= {key: text[:_LONGEST_TEXT] for key, text in said._asdict().items() if text}
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def question(pid: int) -> bytes:
+    """The message that asks which run a process has said to be."""
+    return json.dumps({"ask": True, "pid": pid}).encode()
+
+
+def named_run(name: str, *, unix: float, draw: int) -> str:
+    """`named:NAME-STAMP`: the second and `draw`, any random number, in base 36; so it is unique in the fleet."""
+    safe = _UNSAFE.sub("_", name)[:_LONGEST_NAME].strip("._") or "run"
+    return f"named:{safe}-{_base36(int(unix) * _DRAWS + draw % _DRAWS)}"
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, len(_DIGITS))
+        digits = _DIGITS[digit] + digits
+    return digits
