@@ -7,10 +7,11 @@ import pwd
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from rig import free_port, wait_until
 from servers import program
 
 NODE: Final = "n7"
+GPUS: Final = 4
 _PATIENCE: Final = 20.0
 
 
@@ -36,6 +38,33 @@ class Slurm:
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def start(self, *command: str) -> str:
+        """What `sbatch` or another of Slurm's commands prints. Fails the test where it refuses."""
+        done = subprocess.run(
+            [program(command[0]), *command[1:]], env=self.environment, cwd=self.folder, capture_output=True,
+            text=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def cancel_all(self) -> None:
+        """End all jobs, and wait for that."""
+        self.start("scancel", "--signal=KILL", "--full", "--partition=all")
+        self.start("scancel", "--partition=all")
+        wait_until(lambda: self.start("squeue", "-h") == "", seconds=_PATIENCE, what="an empty queue")
+        wait_until(lambda: not self.step_daemons(), seconds=_PATIENCE, what="the end of each slurmstepd")
+
+    def step_daemons(self) -> list[int]:
+        """The pids of the `slurmstepd` of its jobs: they outlive the node, and wait for a controller without end."""
+        own = f"SLURM_CONF={self.folder / 'slurm.conf'}".encode()
+        return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _is_step_daemon(path, own)]
+
+    def end_step_daemons(self) -> None:
+        """Kill those that are left."""
+        for pid in self.step_daemons():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def update_node(self, **changes: str) -> None:
         """`scontrol update` of the node, as an operator types it."""
@@ -59,6 +88,13 @@ class Slurm:
         self.controller.send_signal(number)
 
 
+def _is_step_daemon(process: Path, variable: bytes) -> bool:
+    try:
+        return (process / "comm").read_text() == "slurmstepd\n" and variable in (process / "environ").read_bytes()
+    except OSError:
+        return False  # it has ended
+
+
 def configuration(folder: Path) -> str:
     """A slurm.conf for one node, which is this machine."""
     lines = {
@@ -78,10 +114,25 @@ def configuration(folder: Path) -> str:
         "TaskPlugin": "task/none",
         "MpiDefault": "none",
         "MessageTimeout": "2",
-        "NodeName": f"{NODE} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 CPUs={os.cpu_count()}",
+        "NodeName": f"{NODE} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 CPUs=16 Gres=gpu:h100:{GPUS}",
+        "GresTypes": "gpu",
+        "SelectType": "select/cons_tres",
+        "SelectTypeParameters": "CR_Core",
+        "SlurmdParameters": "config_overrides",
+        "SchedulerParameters": "bf_interval=1,sched_min_interval=0",
         "PartitionName": f"all Nodes={NODE} Default=YES State=UP",
     }
     return "".join(f"{name}={value}\n" for name, value in lines.items())
+
+
+def _make_gpus(folder: Path) -> None:
+    """Made-up GPUs: slurmd asks for devices, so each is another /dev/null where this may make one."""
+    for index in range(GPUS):
+        if os.geteuid() == 0:
+            os.mknod(folder / f"nvidia{index}", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+        else:
+            (folder / f"nvidia{index}").touch()
+    (folder / "gres.conf").write_text(f"NodeName={NODE} Name=gpu Type=h100 File={folder}/nvidia[0-{GPUS - 1}]\n")
 
 
 @contextmanager
@@ -94,7 +145,9 @@ def slurm() -> Iterator[Slurm]:
         for name in ("controller", "node"):
             (folder / name).mkdir()
         (folder / "slurm.conf").write_text(configuration(folder), encoding="utf-8")
+        _make_gpus(folder)
         cluster = Slurm(folder)
+        stack.callback(cluster.end_step_daemons)
         stack.enter_context(_munge(folder))
         command = [program("slurmctld"), "-D", "-i"]
         cluster.controller = stack.enter_context(running(command, folder / "slurmctld.log", cluster.environment))

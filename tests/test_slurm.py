@@ -17,7 +17,8 @@ from slurm import NODE, Slurm, slurm
 
 from gpuwatch.errors import SlurmUnavailable
 from gpuwatch.model import Drain
-from gpuwatch.sense.slurm import ASK_SECONDS, PATIENCE_SECONDS, STANDS_SECONDS, SlurmNode, find_slurm
+from gpuwatch.sense.inquiry import PATIENCE_SECONDS, STANDS_SECONDS
+from gpuwatch.sense.slurm import ASK_SECONDS, SlurmNode, find_slurm
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
 TEN = datetime(2026, 11, 20, 10, tzinfo=UTC).timestamp()
@@ -49,7 +50,7 @@ class Asked:
 
     def _has_ended(self) -> bool:
         self.read()
-        return self.node._asked is None
+        return not self.node.is_asking
 
 
 @pytest.fixture
@@ -197,7 +198,7 @@ def test_only_what_slurm_needs_is_handed_on(folder: Path, monkeypatch: pytest.Mo
     node = find_slurm(NODE)
     assert node is not None
     assert Asked(node).settled() is None
-    assert (folder / "arguments").read_text() == "show node n7 -o\n"
+    assert (folder / "arguments").read_text() == "show node n7 -d -o\n"
     names = {line.partition("=")[0] for line in (folder / "environment").read_text().splitlines()}
     assert names - {"PWD", "OLDPWD", "SHLVL", "_"} == {"PATH", "SLURM_CONF", "TZ"}
 

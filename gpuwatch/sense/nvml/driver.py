@@ -58,13 +58,14 @@ def open_cards(index: int) -> tuple[Card, ...]:
     try:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
         pci = pynvml.nvmlDeviceGetPciInfo(handle).busId
+        calls = Calls(handle)
         whole = GpuInfo(
             uuid=pynvml.nvmlDeviceGetUUID(handle),
             index=index,
             model=pynvml.nvmlDeviceGetName(handle),
             pci=pci.decode("ascii", "replace") if isinstance(pci, bytes) else pci,
+            minor=calls.ask(pynvml.nvmlDeviceGetMinorNumber),
         )
-        calls = Calls(handle)
         mode = calls.ask(pynvml.nvmlDeviceGetMigMode)
         if mode is None or mode[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
             return (Card(calls, whole, open_gpm(calls)),)
