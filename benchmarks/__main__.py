@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from benchmarks import cost, exact, restart, state_size
+from benchmarks import cost, exact, resolve, restart, state_size
 from benchmarks.report import Figure, Options, describe_machine, passed, print_table
 
 Harness = Callable[[Options], list[Figure]]
@@ -17,6 +17,7 @@ Harness = Callable[[Options], list[Figure]]
 HARNESSES: Final[Mapping[str, Harness]] = {
     "exact": exact.run,
     "cost": cost.run,
+    "resolve": resolve.run,
     "restart": restart.run,
     "state_size": state_size.run,
 }

@@ -95,6 +95,7 @@ def snapshot() -> Snapshot:
         cpu_seconds={ANN: 7200.25, SHORT: 1.0},
         memory_bytes={ANN: 8_000_000_000, SHORT: 77},
         people={("ann", "vision"): Use(1900.0, 1800.0, 890000.0), ("ben", ""): Use()},
+        teams={"ann": "seeing"},
         host=HostReading({"user": 10.5, "idle": 99.0}, 2**30, 2**34, 1.25),
         sensors={
             "gpu": SensorState(True, 0.0015, 1_790_003_600.5),

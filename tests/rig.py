@@ -79,7 +79,10 @@ class Agent:
         self.state = folder / "state"
         self.log = folder / "agent.log"
         config = folder / "config.toml"
-        config.write_text(f"[account]\nshort_run_seconds = {short_run_seconds}\n", encoding="utf-8")
+        self.socket = folder / "agent.sock"
+        config.write_text(
+            f'socket = "{self.socket}"\n[account]\nshort_run_seconds = {short_run_seconds}\n', encoding="utf-8"
+        )
         self._command = [
             *wrapper, sys.executable, "-m", "gpuwatch", "agent", "--listen", f"127.0.0.1:{self.port}", "--node", "n7",
             "--state-dir", str(self.state), "--interval", str(interval), "--config", str(config), *arguments,

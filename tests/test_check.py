@@ -385,7 +385,7 @@ def test_what_runs_here_is_named_and_nothing_promised(tmp_path: Path) -> None:
         "systemd": "/run/systemd/system",
     }
     (finding,) = valid(judge_sources(found))
-    assert finding.found.endswith("this version recognises launches from a shell")
+    assert finding.found.endswith("launches from a shell are recognised without any")
 
 
 # The web configuration

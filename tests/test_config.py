@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ NAME = "must be a name of 1 to 128 printable characters"
 SECONDS = "must be a number of seconds from 0.1 to 5"
 WHOLE = "must be a whole number of 1 or more"
 URL = "must be a URL of http or https without user and query, like http://prometheus:9090"
+USERS = 'must be a table of persons by their other names, like { "ann.smith" = "ann" }'
+TEAMS = 'must be a table of lists, like { vision = ["ann", "%vision"] }, with each in one team'
 TOKEN_FILE = "must be the path of a file that holds a bot's token"
 HIDDEN = "is not shown here, as it may hold a secret"
 
@@ -50,6 +53,18 @@ BROKEN = {
         '""', 'is "", and must be the path of a file',
         "http://n7/web.yml", 'is "http://n7/web.yml", and must be the path of a file',
     ),
+    "socket": Broken(
+        "9469", "is 9469, and must be the path of a unix socket",
+        "unix:///run/gpuwatch.sock", 'is "unix:///run/gpuwatch.sock", and must be the path of a unix socket',
+    ),
+    "users": Broken(
+        "{ 'ann.smith' = 5 }", f'has "ann.smith", which is 5, and {USERS}',
+        "ann.smith=ann", f'is "ann.smith=ann", and {USERS}',
+    ),
+    "teams": Broken(
+        "{ vision = ['ann'], nlp = ['ben', 'ann'] }", f'has "ann" in two teams, "vision" and "nlp", and {TEAMS}',
+        '{ vision = "ann" }', f'has "vision", which is "ann", and {TEAMS}',
+    ),
     "account.short_run_seconds": Broken(
         "nan", "is nan, and must be a number of 0 or more",
         "a minute", 'is "a minute", and must be a number of 0 or more',
@@ -57,6 +72,8 @@ BROKEN = {
     "account.run_series": Broken('"many"', f'is "many", and {WHOLE}', "0", f"is 0, and {WHOLE}"),
     "account.people": Broken("7.5", f"is 7.5, and {WHOLE}", "-1", f"is -1, and {WHOLE}"),
     "slurm.node": Broken("{ name = 'n7' }", f"is a table, and {NAME}", " ", f'is " ", and {NAME}'),
+    "slurm.cluster": Broken("[]", f"is a list, and {NAME}", "", f'is "", and {NAME}'),
+    "kubernetes.cluster": Broken("7", f"is 7, and {NAME}", "a\tb", f'is "a\\tb", and {NAME}'),
     "prometheus.url": Broken(
         '"prometheus:9090"', f'is "prometheus:9090", and {URL}',
         "http://ann:geheim@prometheus", f"{HIDDEN}, and {URL}",
@@ -83,7 +100,7 @@ def test_without_anything_all_is_at_its_default() -> None:
 
 @each_key
 def test_every_key_is_set_by_file_and_variable_and_flag(key: Key, tmp_path: Path) -> None:
-    text = str(key.example)
+    text = toml(key.example) if isinstance(key.example, Mapping) else str(key.example)
     path = in_file(tmp_path, line(key, toml(key.example)))
     ways = {str(path): configured(path=path), key.variable: configured(environment={key.variable: text})}
     if key.flag:
@@ -200,9 +217,15 @@ def test_a_wrong_value_of_a_flag_is_told(key: Key) -> None:
     assert told("agent", key.flag, BROKEN[key.name].text) == [f"{key.flag} {BROKEN[key.name].told_of_text}"]
 
 
+def test_a_table_may_be_empty(tmp_path: Path) -> None:
+    assert configured(path=in_file(tmp_path, "[users]\n[teams]\n")).settings == Settings()
+
+
 @each_key
 @pytest.mark.parametrize("value", ["{}", "[]", "[[]]", '""', "07:32:00", "true", "inf", "-inf", "nan", '"\\u0000"'])
 def test_no_key_takes_what_is_a_value_of_none(key: Key, value: str, tmp_path: Path) -> None:
+    if value == "{}" and isinstance(key.example, Mapping):
+        return  # it is of this kind
     told_value = shown(tomllib.loads(f"x = {value}")["x"])
     with pytest.raises(UsageError, match=re.escape(f": {key.name} is {told_value}, and must be {key.kind.right}")):
         configured(path=in_file(tmp_path, line(key, value)))

@@ -41,7 +41,10 @@ TOO_LONG = "it has a number that is too long, or lists within lists without end"
         ("[account]\n'a.b' = 1", 'unknown key account."a.b"; there is: listen, node, state_dir, interval, '),
         ('"\\u202Ex\\n" = 1', 'unknown key "\\u202ex\\n"; there is: listen, node, state_dir, interval, '),
         ("[acount]\npeople = 1", "unknown table [acount]; did you mean [account]?"),
-        ("[zzz]", "unknown table [zzz]; there is: [account], [prometheus], [slack], [slurm]"),
+        (
+            "[zzz]",
+            "unknown table [zzz]; there is: [account], [kubernetes], [prometheus], [slack], [slurm], [teams], [users]",
+        ),
         ("[listen]\nhost = 'n7'", "listen is a table, and must be HOST:PORT, like "),
         ("account = 1", "account is 1, and must be a table: [account]"),
         ("[[account]]\npeople = 1", "account is a list, and must be a table: [account]"),
@@ -81,6 +84,12 @@ def test_the_variables_of_kubernetes_are_left_alone() -> None:
     service = {f"GPUWATCH_SERVICE_{part}": "9469" for part in ("HOST", "PORT", "PORT_HTTP")}
     other = {"GPUWATCH_AGENT_PORT": link, "GPUWATCH_AGENT_SERVICE_HOST": "10.0.0.1"}
     assert configured(environment={"GPUWATCH_PORT": link, **ports, **service, **other}).sources == {}
+
+
+def test_the_variables_of_runs_are_left_alone() -> None:
+    """An agent, or any command, may be started within `gpuwatch run`."""
+    names = ("GPUWATCH_RUN", "GPUWATCH_RUN_NAME", "GPUWATCH_PROJECT", "GPUWATCH_USER")
+    assert configured(environment=dict.fromkeys(names, "x")).sources == {}
 
 
 # Files that are no configuration.

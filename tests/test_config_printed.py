@@ -22,6 +22,9 @@ node = "n7"  # GPUWATCH_NODE
 state_dir = "/srv"  # {path}
 interval = 0.5  # {path}
 # web_config is not set
+socket = "/srv/s"  # {path}
+# users is not set
+# teams is not set
 
 [account]
 short_run_seconds = 60  # default
@@ -30,6 +33,10 @@ people = 100  # default
 
 [slurm]
 node = "n7"  # GPUWATCH_SLURM_NODE
+# cluster is not set
+
+[kubernetes]
+# cluster is not set
 
 [prometheus]
 # url is not set
@@ -56,7 +63,8 @@ def test_the_example_is_right_with_every_key_taken(tmp_path: Path) -> None:
 
 
 def test_what_is_in_force_is_shown_with_its_source_and_can_be_read_again(tmp_path: Path) -> None:
-    text = 'state_dir = "/srv"\ninterval = 0.5\naccount.run_series = 300\nslack.token_file = "token"\n'
+    text = 'state_dir = "/srv"\ninterval = 0.5\nsocket = "/srv/s"\n'
+    text += 'account.run_series = 300\nslack.token_file = "token"\n'
     path = in_file(tmp_path, text)
     (tmp_path / "token").write_text("xoxb-1-geheim", encoding="utf-8")
     environment = {"GPUWATCH_NODE": "n7", "GPUWATCH_SLURM_NODE": "n7"}

@@ -46,8 +46,8 @@ def commands(group: click.Group, above: str = "") -> Iterator[tuple[str, click.C
 def test_every_command_and_option_is_in_the_readme(name: str, member: click.Command) -> None:
     assert f"gpuwatch {name}" in README
     for option in member.params:
-        assert isinstance(option, click.Option)
-        assert option.opts[0] in README, f"{name} {option.opts[0]}"
+        if isinstance(option, click.Option):
+            assert option.opts[0] in README, f"{name} {option.opts[0]}"
 
 
 def test_the_readme_names_only_what_is_there() -> None:

@@ -122,10 +122,20 @@ def test_a_mode_of_the_machine_never_falls() -> None:
 
 def test_cpu_begins_with_a_baseline_and_never_falls() -> None:
     meter, root = CpuMeter(), Identity(1, 1)
-    steps = [meter.advance({root: TreeReading(seconds, 0)}).get(root) for seconds in (100.0, 103.0, 90.0, 91.0)]
+    members = {root: {root}}
+    steps = [
+        meter.advance({root: TreeReading(seconds, 0)}, members).get(root) for seconds in (100.0, 103.0, 90.0, 91.0)
+    ]
     assert steps == [None, 3.0, 0.0, 1.0]
-    meter.advance({})
-    assert meter.advance({root: TreeReading(500.0, 0)}) == {}
+    meter.advance({}, {})
+    assert meter.advance({root: TreeReading(500.0, 0)}, members) == {}
+
+
+def test_the_past_of_a_process_that_comes_from_another_tree_is_not_charged_again() -> None:
+    meter, root, rank = CpuMeter(), Identity(1, 1), Identity(2, 2)
+    meter.advance({root: TreeReading(10.0, 0), rank: TreeReading(3600.0, 0)}, {root: {root}, rank: {rank}})
+    assert meter.advance({root: TreeReading(3615.0, 0)}, {root: {root, rank}}) == {}
+    assert meter.advance({root: TreeReading(3620.0, 0)}, {root: {root, rank}}) == {root: 5.0}
 
 
 def test_people_are_charged_in_whole_gpus_and_runs_by_device() -> None:

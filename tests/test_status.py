@@ -38,6 +38,7 @@ def test_the_document_says_who_is_where() -> None:
     (run, *_) = document["gpus"][0]["runs"]
     assert (run["user"], run["run"], run["holding"]) == ("ann", ANN.run, True)
     assert document["gpus"][1]["problem"] == "GPU is lost"
+    assert [(row["user"], row["team"]) for row in document["people"]] == [("ann", "seeing"), ("ben", None)]
 
 
 def test_the_table_has_a_line_per_gpu_and_holder() -> None:

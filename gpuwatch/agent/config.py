@@ -13,21 +13,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gpuwatch.agent.document import read_document
-from gpuwatch.agent.kinds import escaped, may_hold_secret, shown
+from gpuwatch.agent.kinds import Mistake, escaped, name_in_toml, shown, told
 from gpuwatch.agent.settings import KEYS, VARIABLES, Key, Settings
 from gpuwatch.attribute.fold import Bounds
+from gpuwatch.attribute.people import People
 from gpuwatch.errors import UsageError
+from gpuwatch.explicit.message import NAME_VARIABLE, PROJECT_VARIABLE, RUN_VARIABLE, USER_VARIABLE
 
 DEFAULT_PATH = Path("/etc/gpuwatch/config.toml")
 
 _BY_NAME = {key.name: key for key in KEYS}
 _BY_VARIABLE = {key.variable: key for key in KEYS}
 _TABLES = sorted({key.table for key in KEYS} - {""})
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_FREE_TABLES = [key.name for key in KEYS if isinstance(key.example, Mapping)]
+"""Keys that are tables themselves, with names that whoever writes them chooses."""
 _SERVICE_LINK = re.compile(
     r"GPUWATCH_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)=.*|PORT_\d+_[A-Z]+(_(PROTO|PORT|ADDR))?=.*|PORT=(tcp|udp|sctp)://.*)"
 )
 """What Kubernetes sets in pods beside a Service called gpuwatch, or gpuwatch-something. GPUWATCH_PORT=9470 is not."""
+
+_OF_RUNS = frozenset({RUN_VARIABLE, NAME_VARIABLE, PROJECT_VARIABLE, USER_VARIABLE})
+"""What speaks of a run, and not to the agent: it is there in every shell that `gpuwatch run` started."""
 
 
 class Given(NamedTuple):
@@ -82,8 +88,9 @@ def _checked_all(found: Sequence[Given | str]) -> Configuration:
         try:
             values[item.key.name] = _checked(item)
             sources[item.key.name] = item.source
-        except ValueError:
-            mistakes.append(_wrong(item.place, item.value, item.key.kind.right))
+        except ValueError as error:
+            mistake = str(error) if isinstance(error, Mistake) else told(item.value)
+            mistakes.append(f"{item.place} {mistake}, and must be {item.key.kind.right}")
     if mistakes:
         raise UsageError("\n".join(mistakes))
     return Configuration(_settings(values), sources)
@@ -94,9 +101,9 @@ def _in_document(document: Mapping[str, Any], path: Path) -> Iterator[Given | st
     file = escaped(str(path))
     for name, value in document.items():
         if name in _TABLES and not isinstance(value, dict):
-            yield _wrong(f"{file}: {name}", value, f"a table: [{name}]")
+            yield f"{file}: {name} {told(value)}, and must be a table: [{name}]"
         elif isinstance(value, dict) and name not in _TABLES and name not in _BY_NAME:
-            unknown, known = f"[{_written(name)}]", [f"[{table}]" for table in _TABLES]
+            unknown, known = f"[{_written(name)}]", [f"[{table}]" for table in sorted([*_TABLES, *_FREE_TABLES])]
             yield f"{file}: unknown table {unknown}; {_nearest(unknown, known)}"
         else:
             for full, item in _leaves(name, value):
@@ -122,7 +129,7 @@ def _in_environment(environment: Mapping[str, str]) -> Iterator[Given | str]:
     for name, text in sorted(environment.items()):
         if name in _BY_VARIABLE:
             yield _of_text(_BY_VARIABLE[name], text, name)
-        elif name.startswith(VARIABLES) and not _SERVICE_LINK.fullmatch(f"{name}={text}"):
+        elif name.startswith(VARIABLES) and name not in _OF_RUNS and not _SERVICE_LINK.fullmatch(f"{name}={text}"):
             yield f"unknown variable {escaped(name)}; {_nearest(name, list(_BY_VARIABLE))}"
 
 
@@ -147,15 +154,9 @@ def _checked(given: Given) -> Any:
         raise ValueError from error
 
 
-def _wrong(place: str, value: object, right: str) -> str:
-    if may_hold_secret(value):
-        return f"{place} is not shown here, as it may hold a secret, and must be {right}"
-    return f"{place} is {shown(value)}, and must be {right}"
-
-
 def _written(name: str) -> str:
     """One part of a key as it is written in TOML, and cut."""
-    return name if _BARE.fullmatch(name) and len(name) <= 60 else shown(name)
+    return name_in_toml(name) if len(name) <= 60 else shown(name)
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
@@ -167,9 +168,8 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 
 
 def _settings(values: Mapping[str, Any]) -> Settings:
-    fields: dict[str, Any] = {}
-    bounds: dict[str, Any] = {}
+    fields: dict[str, dict[str, Any]] = {"": {}, "bounds": {}, "people": {}}
     for name, value in values.items():
         record, _, field = _BY_NAME[name].setting.rpartition(".")
-        (bounds if record else fields)[field] = value
-    return Settings(**fields, bounds=Bounds(**bounds))
+        fields[record][field] = value
+    return Settings(**fields[""], bounds=Bounds(**fields["bounds"]), people=People(**fields["people"]))

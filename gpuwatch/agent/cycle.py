@@ -12,13 +12,27 @@ from gpuwatch.account.cpu import CpuMeter, never_falling
 from gpuwatch.account.device import LONGEST_GAP, Holders, Outcome, baseline, miss, observe, owners_of
 from gpuwatch.account.ledger import Ledger
 from gpuwatch.agent.attribution import Attributed, Attribution
-from gpuwatch.agent.machine import Machine
+from gpuwatch.agent.machine import Machine, site_of
 from gpuwatch.agent.maintenance import drained
 from gpuwatch.agent.publish import Now, snapshot_of
 from gpuwatch.agent.record import MISSED_SECONDS, Record
+from gpuwatch.agent.scheduler import Scheduling, by_uuid
 from gpuwatch.agent.sensors import Sensors
 from gpuwatch.agent.settings import Settings
-from gpuwatch.model import CountKey, DeviceUse, Drain, GpuReading, HostReading, Meters, OnDevice, Owner, Snapshot
+from gpuwatch.agent.teams import read_teams
+from gpuwatch.attribute.resolver import Resolver
+from gpuwatch.model import (
+    Allocation,
+    CountKey,
+    DeviceUse,
+    Drain,
+    GpuReading,
+    HostReading,
+    Meters,
+    OnDevice,
+    Owner,
+    Snapshot,
+)
 from gpuwatch.state.saved import Saved
 from gpuwatch.state.store import Store
 
@@ -46,14 +60,19 @@ class Cycle:
         self._machine = machine
         self._attribution = Attribution(
             machine.processes,
-            rules=machine.rules,
-            node=settings.node,
+            machine.registrations,
+            Resolver(alias=settings.people.alias),
+            site=site_of(settings),
             boot_unix=saved.boot_unix,
             bounds=settings.bounds,
         )
+        self._teams = read_teams(settings.people)
         self._sensors = Sensors()
         self._cpu = CpuMeter()
         self._activity = ActivityMeter()
+        self._allocations: Mapping[str, Allocation] = {}
+        self._reserving: dict[str, Owner] = {}
+        """By uuid: who has a GPU on which nothing runs."""
         self._drains: Mapping[str, Drain] = {}
         self._drained_at: Mapping[str, float] = {}
         """By uuid, since when on the boot clock: settled at first sight, as the other clock can be set."""
@@ -84,7 +103,7 @@ class Cycle:
         if now.boottime >= self._trees_due:
             self._trees_due = now.boottime + TREE_SECONDS
             self._sensors.run("runs", self._sense_trees, unix=now.unix)
-        memory = memory_by_owner(readings, self._attributed.owners)
+        memory = {**memory_by_owner(readings, self._attributed.owners), **dict.fromkeys(self._reserving.items())}
         if memory != self._memory:
             for key, size in memory.items():
                 self.ledger.enter_memory(key, size or 0)
@@ -111,6 +130,7 @@ class Cycle:
             persisted=persisted,
             simulated=self._machine.simulated,
             strangers_reason=self._machine.processes.strangers_reason,
+            teams=self._teams,
         )
         return snapshot_of(self._settings.node, self._settings.interval, self.ledger, seen, unix=now.unix)
 
@@ -129,7 +149,9 @@ class Cycle:
             self._sensors.run("gpu", lambda: self._machine.gpus.read(since, now=now.boottime), unix=now.unix) or {}
         )
         self._infos.update(self._machine.gpus.infos)
-        self._drains = self._read_drains(now)
+        scheduling = self._read_scheduling(now)
+        self._allocations = by_uuid(scheduling.allocations, self._machine.gpus.infos.values())
+        self._drains = self._read_drains(scheduling)
         self._drained_at = {
             uuid: self._drained_at.get(uuid, now.boottime - max(0.0, now.unix - drain.since_unix))
             for uuid, drain in self._drains.items()
@@ -143,8 +165,9 @@ class Cycle:
                 if owner == run.owner:
                     self.ledger.describe(owner, run)
         self._shared.clear()
+        self._reserving.clear()
         for uuid, reading in readings.items():
-            holders = owners_of(reading.processes, known)
+            holders = self._holders(reading, known)
             if len(holders.listed) > 1:
                 self._shared.add(uuid)
             self._enter(uuid, reading, holders, now)
@@ -167,17 +190,22 @@ class Cycle:
                 log.warning("GPU %s (%s) is taken out: %s", info.name, uuid, why)
                 self.ledger.forget_device(uuid)
 
-    def _read_drains(self, now: Moment) -> dict[str, Drain]:
+    def _read_scheduling(self, now: Moment) -> Scheduling:
+        scheduler = self._machine.scheduler
+        if scheduler is None:
+            return Scheduling()
+        reserving = bool(self._reserving)
+        known = self._sensors.run(
+            "slurm", lambda: scheduler.read(now=now.boottime, unix=now.unix, reserving=reserving), unix=now.unix
+        )
+        return known or Scheduling()
+
+    def _read_drains(self, scheduling: Scheduling) -> dict[str, Drain]:
         """The devices that are out of service, by uuid."""
-        scheduler, elsewhere = self._machine.scheduler, None
-        if scheduler is not None:
-            elsewhere = self._sensors.run(
-                "slurm", lambda: scheduler.read(now=now.boottime, unix=now.unix), unix=now.unix
-            )
         said = self._machine.read_maintenance()
-        if not said and elsewhere is None:
+        if not said and scheduling.drain is None:
             return {}
-        found = {uuid: drained(uuid, said, elsewhere) for uuid in self._infos}
+        found = {uuid: drained(uuid, said, scheduling.drain) for uuid in self._infos}
         return {uuid: drain for uuid, drain in found.items() if drain is not None}
 
     def _attribute(self, readings: Mapping[str, GpuReading], now: Moment) -> Attributed:
@@ -188,7 +216,9 @@ class Cycle:
         pids = {pid for uuid in self.ledger.marks.keys() | readings.keys() for pid in self._pids.get(uuid, ())}
         attributed = self._sensors.run(
             "processes",
-            lambda: self._attribution.attribute(pids, self.ledger, boottime=now.boottime, unix=now.unix),
+            lambda: self._attribution.attribute(
+                pids, self.ledger, allocations=self._allocations, boottime=now.boottime, unix=now.unix
+            ),
             unix=now.unix,
         )
         return attributed or Attributed({}, {}, {})
@@ -196,7 +226,18 @@ class Cycle:
     def _strangers_in(self, reading: GpuReading) -> int | None:
         if reading.processes is None:
             return None
-        return len(reading.processes.keys() - self._attributed.owners.keys())
+        return len(reading.processes.keys() - self._attributed.owners.keys() - self._attributed.ignored)
+
+    def _holders(self, reading: GpuReading, known: Mapping[int, Owner]) -> Holders:
+        """Who is on a GPU: the owners of its processes or, where it has none, of the job that it is reserved for."""
+        if reading.processes is None:
+            return owners_of(None, known)
+        holders = owners_of(reading.processes.keys() - self._attributed.ignored, known)
+        owner = self._attributed.reserved.get(reading.info.uuid)
+        if holders.listed or holders.hidden or owner is None:
+            return holders
+        self._reserving[reading.info.uuid] = owner
+        return Holders(known, frozenset({owner}), hidden=False)
 
     def _enter(self, uuid: str, reading: GpuReading, holders: Holders, now: Moment) -> None:
         mark = self.ledger.marks.get(uuid)
@@ -232,7 +273,7 @@ class Cycle:
             for root, (_, of) in trees.items()
             if (reading := self._machine.processes.read_tree(of, roots - {root.pid})) is not None
         }
-        steps = self._cpu.advance(readings)
+        steps = self._cpu.advance(readings, {root: of for root, (_, of) in trees.items()})
         shown = self.ledger.shown()  # of a run that was not charged yet, the past is not here yet either
         for root in readings:
             if trees[root][0] in shown:

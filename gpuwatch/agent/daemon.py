@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 from gpuwatch.account.ledger import LINGER_SECONDS
 from gpuwatch.agent.cycle import GLANCE_SECONDS, Cycle, Moment
+from gpuwatch.agent.door import Door
 from gpuwatch.agent.machine import Machine
 from gpuwatch.agent.notify import notifier_of
+from gpuwatch.agent.registrations import RegistrationsFile
 from gpuwatch.agent.settings import Settings
 from gpuwatch.errors import DiskRefused
 from gpuwatch.export.pages import Pages
@@ -104,6 +106,7 @@ class Agent:
         def tell(event: asyncio.Event) -> None:
             loop.call_soon_threadsafe(event.set)
 
+        door = self._open_door()
         told = (partial(tell, server.ready), partial(tell, server.stop))
         sampler = threading.Thread(target=self._sample, args=(cycle, *told), name="gpuwatch-cycle")
         sampler.start()
@@ -114,7 +117,20 @@ class Agent:
             if self._failure is None and not self._fresh_process:  # the fresh one is the same to systemd
                 self._notifier.stopping()
             await asyncio.to_thread(sampler.join)
+            if door is not None:
+                await door.stop()
             self._notifier.close()
+
+    def _open_door(self) -> Door | None:
+        """Let processes say which run they are, and take up what they said to the agent before this one."""
+        if self._machine.registry is None:
+            return None
+        file = RegistrationsFile(self._machine.registry, self._settings.state_directory, boot_id=read_boot_id())
+        file.restore()
+        path, registry = self._settings.socket_path, self._machine.registry
+        door = Door(registry, path, read_unix=read_unix, url=self._url, keep=file.keep)
+        door.start()
+        return door
 
     def _sample(self, cycle: Cycle, ready: Callable[[], object], end: Callable[[], object]) -> None:
         try:

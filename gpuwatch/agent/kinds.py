@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,12 @@ _INT64 = 2**63
 _NUMBER = re.compile(r"[+-]?\d+(?P<fraction>\.\d+)?(?P<exponent>[eE][+-]?\d+)?", re.ASCII)
 _TOKEN = re.compile(r"\b(?:xox[a-eprs]|xapp)-\d|\bhooks\.slack\.com/")
 """Slack's tokens and webhooks: easily pasted where the path of their file, or the API's address, is due."""
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+class Mistake(ValueError):
+    """A wrong value, with what is wrong about it: it is told in place of the value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,15 @@ def path(right: str) -> Kind:
     return Kind(right, check)
 
 
+def parse_value(text: str) -> object:
+    """A value of TOML; the text itself where it is none."""
+    try:
+        document = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return document["value"] if len(document) == 1 else text
+
+
 def parse_number(text: str) -> object:
     """A decimal number; the text itself where it is none."""
     match = _NUMBER.fullmatch(text)
@@ -93,8 +108,18 @@ def shown(value: object) -> str:
     return toml(value) if isinstance(value, str | bool | int | float) else str(value)
 
 
-def toml(value: str | bool | int | float | Path) -> str:
+def told(value: object) -> str:
+    """A wrong value as a message tells it."""
+    return "is not shown here, as it may hold a secret" if may_hold_secret(value) else f"is {shown(value)}"
+
+
+def toml(value: str | bool | int | float | Path | Sequence[Any] | Mapping[str, Any]) -> str:
     """A value as it is written in TOML, on one line."""
+    if isinstance(value, Mapping):
+        pairs = ", ".join(f"{name_in_toml(name)} = {toml(item)}" for name, item in value.items())
+        return f"{{ {pairs} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -102,6 +127,11 @@ def toml(value: str | bool | int | float | Path) -> str:
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
     return f'"{escaped(str(value))}"'
+
+
+def name_in_toml(name: str) -> str:
+    """One part of a key as it is written in TOML."""
+    return name if _BARE.fullmatch(name) else toml(name)
 
 
 def escaped(text: str) -> str:

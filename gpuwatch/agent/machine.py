@@ -8,12 +8,13 @@ from typing import NamedTuple, Protocol
 from gpuwatch.agent.fleet import Fleet
 from gpuwatch.agent.maintenance import Drains, MaintenanceFile
 from gpuwatch.agent.processes import LiveProcesses
+from gpuwatch.agent.registry import Registry
+from gpuwatch.agent.scheduler import Scheduling, find_scheduler
 from gpuwatch.agent.settings import Settings
-from gpuwatch.attribute.resolver import RULES, Rule
-from gpuwatch.model import Drain, GpuInfo, GpuReading, HostReading, Identity, Lineage, TreeReading
+from gpuwatch.attribute.case import Registration, Sighting, Site
+from gpuwatch.model import GpuInfo, GpuReading, HostReading, Identity, Lineage, TreeReading
 from gpuwatch.sense.clocks import SYSTEM_CLOCK, Clock
 from gpuwatch.sense.host import read_host
-from gpuwatch.sense.slurm import find_slurm
 
 PATIENCE_SECONDS = 1.0
 """What a call to the driver may take before its GPU is given up for this cycle."""
@@ -62,8 +63,8 @@ class Processes(Protocol):
         """Why some of them cannot be seen."""
         ...
 
-    def look(self, pids: Iterable[int]) -> Mapping[int, Lineage]:
-        """Lineages of those of `pids` that have been seen alive."""
+    def look(self, pids: Iterable[int], now: float) -> Mapping[int, Sighting]:
+        """Those of `pids` that have been seen alive, as they are at `now` (boot time)."""
         ...
 
     def user_of(self, uid: int) -> str:
@@ -79,11 +80,37 @@ class Processes(Protocol):
         ...
 
 
-class Scheduler(Protocol):
-    """What the node's scheduler says of it. `sense/slurm.py` says what each part means."""
+class Registrations(Protocol):
+    """What processes said of themselves. `agent/registry.py` says what each part means."""
 
-    def read(self, *, now: float, unix: float) -> Drain | None:
-        """Whether an operator took the node out of service there."""
+    @property
+    def version(self) -> int:
+        """Another one whenever anything has changed."""
+        ...
+
+    def of(self, lineage: Lineage) -> Registration | None:
+        """What the process, or the nearest of its ancestors that did, said."""
+        ...
+
+
+class _NoRegistrations:
+    """Nobody can speak to this machine's agent."""
+
+    version = 0
+
+    def of(self, lineage: Lineage) -> Registration | None:
+        """Nothing."""
+        return None
+
+
+NO_REGISTRATIONS: Registrations = _NoRegistrations()
+
+
+class Scheduler(Protocol):
+    """What the node's scheduler says of it. `agent/scheduler.py` says what each part means."""
+
+    def read(self, *, now: float, unix: float, reserving: bool) -> Scheduling:
+        """What is known now, at once."""
         ...
 
     def close(self) -> None:
@@ -97,12 +124,17 @@ class Machine(NamedTuple):
     gpus: Gpus
     processes: Processes
     read_host: Callable[[], HostReading]
-    rules: tuple[Rule, ...] = RULES
-    """By which its processes are judged, the most specific first."""
+    registry: Registry | None = None
+    """What processes say of themselves, where they can."""
     simulated: bool = False
     """Nothing of it is real, and nothing that is shown of it may look as if it were."""
     read_maintenance: Callable[[], Drains] = dict
     scheduler: Scheduler | None = None
+
+    @property
+    def registrations(self) -> Registrations:
+        """What processes have said of themselves."""
+        return NO_REGISTRATIONS if self.registry is None else self.registry
 
     def close(self) -> None:
         """Let go of all of it."""
@@ -120,5 +152,14 @@ def this_machine(clock: Clock = SYSTEM_CLOCK) -> Machine:
 def operated_machine(settings: Settings) -> Machine:
     """The same, with what its operator and its scheduler say."""
     return this_machine()._replace(
-        read_maintenance=MaintenanceFile(settings.state_directory).read, scheduler=find_slurm(settings.slurm_node)
+        registry=Registry(),
+        read_maintenance=MaintenanceFile(settings.state_directory).read,
+        scheduler=find_scheduler(settings.slurm_node),
+    )
+
+
+def site_of(settings: Settings) -> Site:
+    """What the rules are told of this node."""
+    return Site(
+        node=settings.node, slurm_cluster=settings.slurm_cluster, kubernetes_cluster=settings.kubernetes_cluster
     )

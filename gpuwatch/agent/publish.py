@@ -42,6 +42,8 @@ class Now:
     persisted: bool
     simulated: bool
     strangers_reason: str
+    teams: Mapping[str, str]
+    """By person."""
 
 
 def snapshot_of(node: str, interval: float, ledger: Ledger, now: Now, *, unix: float) -> Snapshot:
@@ -66,6 +68,7 @@ def snapshot_of(node: str, interval: float, ledger: Ledger, now: Now, *, unix: f
         host=now.host,
         sensors=now.sensors,
         strangers_reason=now.strangers_reason,
+        teams=now.teams,
     )
 
 

@@ -6,14 +6,19 @@ reads nothing: that is done in config.py.
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from gpuwatch.agent.kinds import ADDRESS, NAME, URL, Kind, number, path, whole_number
+from gpuwatch.agent.tables import TEAMS, USERS
 from gpuwatch.attribute.fold import Bounds
+from gpuwatch.attribute.people import People
+from gpuwatch.explicit.place import own_socket
 from gpuwatch.state.file import default_directory
 
 VARIABLES = "GPUWATCH_"
@@ -32,8 +37,15 @@ class Settings:
     bounds: Bounds = field(default_factory=Bounds)
     web_config: Path | None = None
     """TLS and basic auth of the listener, in the form of Prometheus's exporters."""
+    people: People = field(default_factory=People)
+    """Who people are, and their teams."""
+    socket_path: Path = field(default_factory=lambda: own_socket(os.environ, os.geteuid()))
+    """Where processes register the runs that they are."""
     slurm_node: str = field(default_factory=lambda: socket.gethostname().partition(".")[0])
     """What Slurm calls this node."""
+    slurm_cluster: str = ""
+    kubernetes_cluster: str = ""
+    """Stand before the numbers of jobs and the names of pods, which only a cluster of its own tells apart."""
     prometheus_url: str = ""
     """The server that scrapes this node, without a slash at its end; empty where it is not known."""
     slack_token_file: Path | None = None
@@ -50,7 +62,7 @@ class Key:
     setting: str
     """The field of Settings, or of one of its records, that it sets: its default is the key's."""
     kind: Kind
-    example: str | int | float
+    example: str | int | float | Mapping[str, str | Sequence[str]]
     """As in TOML, and not the default."""
     help: str
     """A line or two: what it is, with its unit."""
@@ -92,15 +104,26 @@ KEYS = (
     Key(name="web_config", setting="web_config", kind=path("the path of a file"), flag="--web-config",
         example="/etc/gpuwatch/web.yml", default="none",
         help="TLS and basic auth: a web configuration in the form of Prometheus's exporters."),
+    Key(name="socket", setting="socket_path", kind=path("the path of a unix socket"), example="/srv/gpuwatch.sock",
+        default="/run/gpuwatch/agent.sock for root and the service, one of their own for others",
+        help="Where processes say which run they are. The same variable tells them where that is."),
+    Key(name="users", setting="people.aliases", kind=USERS, example={"ann.smith": "ann", "uid:1234": "bob"},
+        default="none", help="Who people are: their person by unix name, `uid:N`, or name at Slurm or W&B."),
+    Key(name="teams", setting="people.members", kind=TEAMS, example={"vision": ("ann", "bob"), "nlp": ("%nlp",)},
+        default="none", help="Their teams: lists of persons, and of unix groups after a %."),
     Key(name="account.short_run_seconds", setting="bounds.short_run_seconds", example=5,
         kind=number("a number of 0 or more", least=0),
         help='The first seconds of an ad-hoc run, which are charged to run="short" of its user.'),
     Key(name="account.run_series", setting="bounds.run_series", kind=whole_number(least=1), example=500,
         help='The most run series at a time. Further runs are charged to run="overflow".'),
     Key(name="account.people", setting="bounds.people", kind=whole_number(least=1), example=300,
-        help="The most pairs of user and project in the roll-up."),
+        help="The most pairs of user and project in the roll-up. One user has at most half."),
     Key(name="slurm.node", setting="slurm_node", kind=NAME, example="gpu-007",
         help="What Slurm calls this node (its NodeName).", default="the host name up to its first dot"),
+    Key(name="slurm.cluster", setting="slurm_cluster", kind=NAME, example="alps", default="none",
+        help="Stands in the names of Slurm's jobs, slurm:CLUSTER/4711, where several clusters meet in one Prometheus."),
+    Key(name="kubernetes.cluster", setting="kubernetes_cluster", kind=NAME, example="prod", default="none",
+        help="Stands in the names of pods, k8s:CLUSTER/namespace/pod, where several clusters meet in one Prometheus."),
     Key(name="prometheus.url", setting="prometheus_url", kind=URL, example="http://prometheus:9090", default="none",
         help="The Prometheus server that scrapes this node. `gpuwatch check` asks it."),
     Key(name="slack.token_file", setting="slack_token_file", kind=path("the path of a file that holds a bot's token"),

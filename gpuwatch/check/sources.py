@@ -35,9 +35,9 @@ def read_sources(environment: Mapping[str, str], proc: Path = Path("/proc"), roo
 
 
 def judge_sources(found: Mapping[str, str]) -> list[Finding]:
-    """One finding, which promises no more than the rules of this version can do."""
+    """One finding: what the rules of attribution will find evidence of."""
     here = ", ".join(f"{name} ({evidence})" for name, evidence in sorted(found.items())) or "no tracker or scheduler"
-    return [ok("sources", f"{here}; this version recognises launches from a shell")]
+    return [ok("sources", f"{here}; launches from a shell are recognised without any")]
 
 
 def _read_programs(proc: Path) -> Iterable[str]:

@@ -11,7 +11,9 @@ from gpuwatch.cli.agent import agent
 from gpuwatch.cli.check import check
 from gpuwatch.cli.config import config
 from gpuwatch.cli.demo import demo
+from gpuwatch.cli.explain import explain
 from gpuwatch.cli.maintenance import maintenance
+from gpuwatch.cli.run import run
 from gpuwatch.cli.service import install_service, uninstall_service
 from gpuwatch.cli.status import status
 from gpuwatch.errors import GpuwatchError
@@ -27,7 +29,9 @@ command.add_command(agent)
 command.add_command(check)
 command.add_command(config)
 command.add_command(demo)
+command.add_command(explain)
 command.add_command(maintenance)
+command.add_command(run)
 command.add_command(status)
 command.add_command(install_service)
 command.add_command(uninstall_service)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from gpuwatch.attribute.adhoc import base36
+from gpuwatch.attribute.rules.adhoc import base36
 from gpuwatch.demo.cast import MIRA, OMAR, TOMAS, YUKI
 from gpuwatch.demo.events import FRIDAY, LOST_FROM, LOST_UNTIL, SATURDAY, SUNDAY, TUESDAY, WEDNESDAY, weekday
 from gpuwatch.demo.job import Job, Tracked

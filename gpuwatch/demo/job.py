@@ -20,11 +20,6 @@ class Tracked:
     name: str
     project: str
 
-    @property
-    def url(self) -> str:
-        """Its page, at an address that nobody can have (RFC 2606)."""
-        return f"https://wandb.example/lab/{self.project}/runs/{self.id}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Job:

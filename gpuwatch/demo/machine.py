@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from gpuwatch.agent.machine import Machine
-from gpuwatch.attribute.resolver import RULES, Case, Rule
 from gpuwatch.demo.card import SAMPLE_SECONDS
 from gpuwatch.demo.gpus import SimulatedGpus
 from gpuwatch.demo.node import Node
-from gpuwatch.model import Owner, Run
 
 
 def simulated_machine(boot_unix: float, *, sample_seconds: float | None = SAMPLE_SECONDS) -> Machine:
@@ -20,27 +18,6 @@ def simulated_machine(boot_unix: float, *, sample_seconds: float | None = SAMPLE
         gpus=SimulatedGpus(node, sample_seconds=sample_seconds),
         processes=node,
         read_host=node.read_host,
-        rules=(_scripted_rule(node), *RULES),
         simulated=True,
         read_maintenance=node.read_maintenance,
     )
-
-
-def _scripted_rule(node: Node) -> Rule:
-    """Knows the runs that the script has under Weights & Biases, and nothing of any other."""
-
-    def rule(case: Case) -> Run | None:
-        found = node.on_gpus.get(case.lineage.process.identity.pid)
-        if found is None or (tracked := found[0].tracked) is None:
-            return None
-        return Run(
-            owner=Owner(case.user, tracked.project, f"wandb:{tracked.id}"),
-            root=case.root.identity,
-            started_unix=case.root_started_unix,
-            source="wandb",
-            name=tracked.name,
-            kind="batch",
-            url=tracked.url,
-        )
-
-    return rule

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set
 from functools import lru_cache
 
+from gpuwatch.attribute.case import Sighting, Traces, TrackedRun
 from gpuwatch.demo.cast import CPU_CORES, GPUS, HOST_MEMORY_BYTES, MARK, PEOPLE
 from gpuwatch.demo.events import serviced
 from gpuwatch.demo.job import Job
@@ -40,9 +41,9 @@ class Node:
         self.on_gpus: Mapping[int, tuple[Job, int]] = {}
         """By pid: the run that a process on a GPU belongs to, and that GPU's index."""
 
-    def look(self, pids: Iterable[int]) -> Mapping[int, Lineage]:
-        """Lineages of those of `pids` that are on a GPU, or were since the reading before."""
-        return {pid: _lineage(*self.on_gpus[pid], self.boot_unix) for pid in pids if pid in self.on_gpus}
+    def look(self, pids: Iterable[int], now: float) -> Mapping[int, Sighting]:
+        """Those of `pids` that are on a GPU, or were since the reading before. Nothing of them ever changes."""
+        return {pid: _sighting(*self.on_gpus[pid], self.boot_unix) for pid in pids if pid in self.on_gpus}
 
     def user_of(self, uid: int) -> str:
         """The name of one of the people."""
@@ -85,6 +86,17 @@ def _resident_bytes(job: Job) -> int:
 
 
 @lru_cache(maxsize=64)
+def _sighting(job: Job, gpu: int, boot_unix: float) -> Sighting:
+    """The process of a run on one GPU, with the file that Weights & Biases would have it keep open."""
+    lineage, tracked = _lineage(job, gpu, boot_unix), job.tracked
+    if tracked is None:
+        return Sighting(lineage)
+    file = f"wandb/run-{tracked.id}/logs/debug.log"
+    run = TrackedRun("wandb", tracked.id, file, entity="lab", project=tracked.project, name=tracked.name)
+    # An address that nobody can have (RFC 2606).
+    return Sighting(lineage, Traces({"WANDB_BASE_URL": "https://wandb.example"}, tracked=(run,)))
+
+
 def _lineage(job: Job, gpu: int, boot_unix: float) -> Lineage:
     """The process of a run on one GPU, and its ancestors up to the shell."""
 

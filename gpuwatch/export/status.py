@@ -28,6 +28,7 @@ def status_document(snapshot: Snapshot, *, agent: bool = True) -> dict[str, Any]
             {
                 "user": user,
                 "project": project,
+                "team": snapshot.teams.get(user),
                 "held_seconds": use.held,
                 "busy_seconds": use.busy,
                 "energy_joules": use.joules,
@@ -82,6 +83,7 @@ def _run(key: OnDevice, device: DeviceView, snapshot: Snapshot) -> dict[str, Any
         "started_unix": run.started_unix if run else None,
         "holding": key in snapshot.holding,
         "memory_bytes": snapshot.holding.get(key),
+        "memory_peak_bytes": total.memory_peak_bytes or None,
         "held_seconds": total.use.held,
         "busy_seconds": total.use.busy if device.busy_known else None,
         "energy_joules": total.use.joules if device.energy_known else None,
