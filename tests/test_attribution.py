@@ -157,6 +157,19 @@ def test_a_pid_that_is_used_again_is_not_the_process_before(tmp_path: Path, monk
     assert [run.id for run in seen.traces.tracked] == ["a"]
 
 
+def test_a_run_that_begins_late_is_found_within_four_seconds(tmp_path: Path) -> None:
+    """However long the process has been there: a notebook begins its run when somebody comes to it."""
+    processes, pid, hour = LiveProcesses(), os.getpid(), 3600
+    for second in range(hour, hour + 8):
+        processes.look([pid], NOW + second)
+    log = tmp_path / "wandb/run-20261120_104905-late/logs/debug.log"
+    log.parent.mkdir(parents=True)
+    with log.open("w"):
+        found = [processes.look([pid], NOW + hour + 8 + second)[pid].traces.tracked for second in range(5)]
+    processes.close()
+    assert [run.id for run in found[-1]] == ["late"]
+
+
 def _refused(pid: int) -> int:
     raise OSError
 

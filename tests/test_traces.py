@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuwatch.attribute.traces import ALLOWED, parse_cgroup, parse_environment, parse_has_terminal, read_traces
-from gpuwatch.attribute.watch import READING_RIGHTS, Watch, read_regular
+from gpuwatch.attribute.watch import LISTING_SECONDS, READING_RIGHTS, Watch, read_regular
 
 NOW = 1000.0
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
@@ -214,8 +214,8 @@ def test_what_took_the_place_of_another_file_is_found_in_time(tmp_path: Path) ->
         watch.look(NOW)
         with Path(log.name).open("w") as again:
             os.dup2(again.fileno(), descriptor)
-        assert watch.is_due(NOW + 30)
-        assert watch.look(NOW + 30)
+        assert watch.is_due(NOW + LISTING_SECONDS)
+        assert watch.look(NOW + LISTING_SECONDS)
         assert ids(watch) == ["hidden"]
         os.close(descriptor)
         os.close(saved)

@@ -22,17 +22,20 @@ from gpuwatch.sense.sight import blindness, read_sight
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
-"""How often a process is looked at for run files that it has opened or closed."""
+"""How often a process is looked at for run files that it has opened or closed; every other time once it is settled."""
+_SETTLED_SECONDS = 120.0
+"""After it was met, or had another run file, for the last time."""
 _PATIENCE = 1.0
 """Seconds that reading one process may take: /proc/PID/cmdline waits for a process that is stuck in the kernel."""
 
 
 class _Known(NamedTuple):
-    """A process, its user's name, and what looks for its run files."""
+    """A process, its user's name, what looks for its run files, and since when (boot time) it is as it is."""
 
     sighting: Sighting
     user: str
     watch: Watch
+    since: float
 
 
 class LiveProcesses:
@@ -51,6 +54,8 @@ class LiveProcesses:
         self._users: dict[int, str] = {}
         self._sightings: dict[int, Sighting] = {}
         self._now = self._look_at = 0.0
+        self._all = False
+        """Whether the last look was at all processes, the settled ones among them."""
         self._unseen: Set[int] = frozenset()
         self._told = ""
         self.strangers_reason = ""
@@ -109,7 +114,12 @@ class LiveProcesses:
         return {pid: None if one is None else one.sighting.lineage for pid, one in met.items()}
 
     def _look_again(self) -> None:
-        due = {pid: one for pid, one in self._known.items() if one.watch.is_due(self._now)}
+        self._all = not self._all
+        due = {
+            pid: one
+            for pid, one in self._known.items()
+            if (self._all or self._now - one.since < _SETTLED_SECONDS) and one.watch.is_due(self._now)
+        }
         reviews = self._run({pid: partial(_review, one, self._now) for pid, one in due.items()})
         # Who was met in this look is another process under a used pid.
         self._met = {**{pid: one for pid, one in reviews.items() if one is not None}, **self._met}
@@ -129,7 +139,7 @@ class LiveProcesses:
         user = read_user_name(lineage.process.uid)
         watch = Watch(pid)
         traces = read_traces(watch, now=self._now)
-        return _Known(Sighting(lineage, traces, self._containers.of(traces.cgroup)), user, watch)
+        return _Known(Sighting(lineage, traces, self._containers.of(traces.cgroup)), user, watch, self._now)
 
 
 def _review(known: _Known, now: float) -> _Known | None:
@@ -138,4 +148,5 @@ def _review(known: _Known, now: float) -> _Known | None:
     watch.look(now)
     if watch.tracked == sighting.traces.tracked:
         return None
-    return known._replace(sighting=sighting._replace(traces=replace(sighting.traces, tracked=watch.tracked)))
+    traces = replace(sighting.traces, tracked=watch.tracked)
+    return known._replace(sighting=sighting._replace(traces=traces), since=now)

@@ -32,7 +32,7 @@ _NUMBERED = re.compile(r"(?P<id>.+)-\d{1,4}", re.DOTALL)
 _MOST_DESCRIPTORS = 4096
 _MOST_RUNS = 8
 _LONGEST_RUN_FILE = 1 << 20
-_LISTING_SECONDS = 30.0
+LISTING_SECONDS = 120.0
 """Between two listings where the number of descriptors says when to list: one may have taken another's place."""
 _BLIND_LISTING_SECONDS = 5.0
 """The same on Linux before 6.2, which does not tell their number."""
@@ -146,14 +146,14 @@ class Watch:
             logs = self._review(targets, now)
         except PermissionError:
             self.lacks = READING_RIGHTS
-            self._list_at = self._rest_until = now + _LISTING_SECONDS
+            self._list_at = self._rest_until = now + LISTING_SECONDS
             return None
         except OSError:
             return None  # it has ended
         if not targets:
             return None  # it is ending: its files are closed before its GPU memory is given back
         self.lacks, self._count = "", count
-        self._list_at = now + (_LISTING_SECONDS if count else _BLIND_LISTING_SECONDS)
+        self._list_at = now + (LISTING_SECONDS if count else _BLIND_LISTING_SECONDS)
         return logs
 
     def _read_targets(self) -> dict[str, str]:
