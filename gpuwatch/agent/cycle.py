@@ -232,7 +232,8 @@ class Cycle:
         """Who is on a GPU: the owners of its processes or, where it has none, of the job that it is reserved for."""
         if reading.processes is None:
             return owners_of(None, known)
-        holders = owners_of(reading.processes.keys() - self._attributed.ignored, known)
+        ignored = self._attributed.ignored
+        holders = owners_of(reading.processes.keys() - ignored if ignored else reading.processes, known)
         owner = self._attributed.reserved.get(reading.info.uuid)
         if holders.listed or holders.hidden or owner is None:
             return holders

@@ -58,6 +58,8 @@ class Door:
         self._counted_from = 0.0
         self._admitted = 0
         self._tending: asyncio.Task[None] | None = None
+        self._heard = asyncio.Event()
+        """Somebody has said something: there may be something to forget, or to save."""
         self._kept = registry.version
 
     def start(self) -> bool:
@@ -147,15 +149,21 @@ class Door:
                 self._registry.end(process, request.registration.run)
             else:
                 self._registry.enter(process, uid, request.registration)
+            self._heard.set()
         except ValueError as error:
             return {"error": str(error)}
         return {"ok": True, **({"url": self._url} if self._url else {})}
 
     async def _tend(self) -> None:
-        """Forget the processes that have ended, and save what is new."""
+        """Forget the processes that have ended, and save what is new. Where nobody is registered nothing wakes up."""
         while True:
             self._registry.sweep(is_alive)
             await self._save()
+            if self._registry.entries:
+                self._heard.set()
+            else:
+                self._heard.clear()
+            await self._heard.wait()
             await asyncio.sleep(_SWEEP_SECONDS)
 
     async def _save(self) -> None:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 """How often a process is looked at for run files that it has opened or closed; every other time once it is settled."""
-_SETTLED_SECONDS = 120.0
+_SETTLED_SECONDS = 20.0
 """After it was met, or had another run file, for the last time."""
 _PATIENCE = 1.0
 """Seconds that reading one process may take: /proc/PID/cmdline waits for a process that is stuck in the kernel."""
