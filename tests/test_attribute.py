@@ -12,10 +12,11 @@ from gpuwatch.attribute.case import Case, Claim, Site, Traces
 from gpuwatch.attribute.fold import Bounds, Folder
 from gpuwatch.attribute.person import read_user_name
 from gpuwatch.attribute.resolver import Resolver
-from gpuwatch.attribute.rules.adhoc import adhoc_rule, base36, launch_root, run_id, run_name
+from gpuwatch.attribute.rules.adhoc import adhoc_rule, launch_root, run_id, run_name
 from gpuwatch.attribute.text import clean
 from gpuwatch.cli.explain import text
 from gpuwatch.model import Identity, Lineage, Owner, Process, Run
+from gpuwatch.units import base36
 
 
 def process(pid: int, name: str, *arguments: str, uid: int = 1000) -> Process:

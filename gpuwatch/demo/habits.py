@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from gpuwatch.attribute.rules.adhoc import base36
 from gpuwatch.demo.cast import MIRA, OMAR, TOMAS, YUKI
 from gpuwatch.demo.events import FRIDAY, LOST_FROM, LOST_UNTIL, SATURDAY, SUNDAY, TUESDAY, WEDNESDAY, weekday
 from gpuwatch.demo.job import Job, Tracked
 from gpuwatch.demo.shape import Bursts, Wave
-from gpuwatch.units import DAY, HOUR, MINUTE
+from gpuwatch.units import DAY, HOUR, MINUTE, base36
 
 LONGEST_DAYS = 7
 """No run is longer."""

@@ -6,6 +6,8 @@ import json
 import re
 from typing import NamedTuple
 
+from gpuwatch.units import base36
+
 LONGEST_BYTES = 4096
 """Of a message. One datagram of a SOCK_SEQPACKET socket is one message: a JSON object."""
 RUN_VARIABLE = "GPUWATCH_RUN"
@@ -17,8 +19,7 @@ _LONGEST_NAME = 48
 _LONGEST_TEXT = 200
 """Characters; however they are escaped, three of these fit in a message."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._]+")
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_DRAWS = len(_DIGITS) ** 4
+_DRAWS = 36**4
 
 
 class Announcement(NamedTuple):
@@ -48,12 +49,4 @@ def question(pid: int) -> bytes:
 def named_run(name: str, *, unix: float, draw: int) -> str:
     """`named:NAME-STAMP`: the second and `draw`, any random number, in base 36; so it is unique in the fleet."""
     safe = _UNSAFE.sub("_", name)[:_LONGEST_NAME].strip("._") or "run"
-    return f"named:{safe}-{_base36(int(unix) * _DRAWS + draw % _DRAWS)}"
-
-
-def _base36(number: int) -> str:
-    digits = ""
-    while number:
-        number, digit = divmod(number, len(_DIGITS))
-        digits = _DIGITS[digit] + digits
-    return digits
+    return f"named:{safe}-{base36(int(unix) * _DRAWS + draw % _DRAWS)}"

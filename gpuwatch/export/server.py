@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # an agent without a web configuration does not load what it 
 
 MOST_CONNECTIONS = 512
 MOST_TLS_CONNECTIONS = 128
-"""Fewer, because Python keeps some 300 KiB for each."""
+"""Fewer, because Python keeps a buffer of 256 KiB for each."""
 REQUEST_SECONDS = 10.0
 """What a client may take to send the head of a request."""
 RESPONSE_SECONDS = 30.0

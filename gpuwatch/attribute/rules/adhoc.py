@@ -6,6 +6,7 @@ from gpuwatch.attribute.case import Case, Claim, Confidence
 from gpuwatch.attribute.command import base, command_of
 from gpuwatch.attribute.text import clean
 from gpuwatch.model import Lineage, Process
+from gpuwatch.units import base36
 
 _LAUNCH_PADS = frozenset(
     "sh bash dash zsh fish ksh tcsh csh nu xonsh pwsh tmux screen sshd sshd-session login su sudo doas runuser "
@@ -15,7 +16,6 @@ _LAUNCH_PADS = frozenset(
 )
 """Programs that people launch runs from: what they start is a run, they are none."""
 _NAME_LENGTH = 48
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def adhoc_rule(case: Case) -> Claim:
@@ -53,15 +53,6 @@ def run_name(process: Process) -> str:
     if command.is_launcher:
         entry = next((base(argument) for argument in command.after if argument.endswith(".py")), entry)
     return _label(entry or command.program) or "process"
-
-
-def base36(number: int) -> str:
-    """A non-negative number in base 36."""
-    digits = ""
-    while number:
-        number, digit = divmod(number, 36)
-        digits = _DIGITS[digit] + digits
-    return digits or "0"
 
 
 def run_id(name: str, *, started_unix: float, pid: int, node: str) -> str:

@@ -6,8 +6,8 @@ import re
 from typing import NamedTuple
 
 from gpuwatch.attribute.case import Case, Claim, Confidence
-from gpuwatch.attribute.rules.adhoc import base36
 from gpuwatch.attribute.text import checked, clean
+from gpuwatch.units import base36
 
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
