@@ -78,6 +78,19 @@ BROKEN = {
         '"prometheus:9090"', f'is "prometheus:9090", and {URL}',
         "http://ann:geheim@prometheus", f"{HIDDEN}, and {URL}",
     ),
+    "prometheus.ca_file": Broken(
+        "1", "is 1, and must be the path of a file with certificates",
+        "", 'is "", and must be the path of a file with certificates',
+    ),
+    "prometheus.user": Broken("1", f"is 1, and {NAME}", "a\tb", f'is "a\\tb", and {NAME}'),
+    "prometheus.password_file": Broken(
+        "[]", "is a list, and must be the path of a file that holds a password",
+        "", 'is "", and must be the path of a file that holds a password',
+    ),
+    "prometheus.token_file": Broken(
+        "false", "is false, and must be the path of a file that holds a bearer token",
+        " ", 'is " ", and must be the path of a file that holds a bearer token',
+    ),
     "slack.token_file": Broken(
         "1979-05-27", f"is 1979-05-27, and {TOKEN_FILE}",
         "xoxb-12345-geheim", f"{HIDDEN}, and {TOKEN_FILE}",
@@ -85,6 +98,15 @@ BROKEN = {
     "slack.api_url": Broken(
         '"https://hooks.slack.com/services/T0/B0/geheim"', f"{HIDDEN}, and {URL}",
         "ftp://slack.com", f'is "ftp://slack.com", and {URL}',
+    ),
+    "slack.channel": Broken("7", f"is 7, and {NAME}", " ", f'is " ", and {NAME}'),
+    "slack.email_domain": Broken("['example.com']", f"is a list, and {NAME}", "", f'is "", and {NAME}'),
+    "cost.gpu_hour": Broken(
+        '"$2"', 'is "$2", and must be a number of 0 or more', "-1", "is -1, and must be a number of 0 or more"
+    ),
+    "cost.currency": Broken("7", f"is 7, and {NAME}", "", f'is "", and {NAME}'),
+    "privacy.names": Broken(
+        "true", "is true, and must be one of: all, team, none", "some", 'is "some", and must be one of: all, team, none'
     ),
 }  # fmt: skip
 
@@ -185,7 +207,7 @@ def test_a_whole_number_may_be_written_otherwise(tmp_path: Path, text: str, valu
 
 def test_a_url_loses_its_last_slash() -> None:
     environment = {"GPUWATCH_PROMETHEUS_URL": "https://[fd00::1]:9090/prometheus/"}
-    assert configured(environment=environment).settings.prometheus_url == "https://[fd00::1]:9090/prometheus"
+    assert configured(environment=environment).settings.prometheus.url == "https://[fd00::1]:9090/prometheus"
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:9469", "[::]:9469", "n7.cluster:0", "[fe80::1%eth0]:65535"])

@@ -15,10 +15,13 @@ from typing import Any, NamedTuple
 from gpuwatch.agent.document import read_document
 from gpuwatch.agent.kinds import Mistake, escaped, name_in_toml, shown, told
 from gpuwatch.agent.settings import KEYS, VARIABLES, Key, Settings
+from gpuwatch.alert.workspace import Workspace
 from gpuwatch.attribute.fold import Bounds
 from gpuwatch.attribute.people import People
 from gpuwatch.errors import UsageError
 from gpuwatch.explicit.message import NAME_VARIABLE, PROJECT_VARIABLE, RUN_VARIABLE, USER_VARIABLE
+from gpuwatch.report.policy import Policy
+from gpuwatch.report.server import Server
 
 DEFAULT_PATH = Path("/etc/gpuwatch/config.toml")
 
@@ -27,6 +30,8 @@ _BY_VARIABLE = {key.variable: key for key in KEYS}
 _TABLES = sorted({key.table for key in KEYS} - {""})
 _FREE_TABLES = [key.name for key in KEYS if isinstance(key.example, Mapping)]
 """Keys that are tables themselves, with names that whoever writes them chooses."""
+_RECORDS = {"bounds": Bounds, "people": People, "prometheus": Server, "slack": Workspace, "policy": Policy}
+"""Fields of the settings that are records of keys."""
 _SERVICE_LINK = re.compile(
     r"GPUWATCH_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)=.*|PORT_\d+_[A-Z]+(_(PROTO|PORT|ADDR))?=.*|PORT=(tcp|udp|sctp)://.*)"
 )
@@ -168,8 +173,8 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 
 
 def _settings(values: Mapping[str, Any]) -> Settings:
-    fields: dict[str, dict[str, Any]] = {"": {}, "bounds": {}, "people": {}}
+    fields: dict[str, dict[str, Any]] = {name: {} for name in ("", *_RECORDS)}
     for name, value in values.items():
         record, _, field = _BY_NAME[name].setting.rpartition(".")
         fields[record][field] = value
-    return Settings(**fields[""], bounds=Bounds(**fields["bounds"]), people=People(**fields["people"]))
+    return Settings(**fields[""], **{name: make(**fields[name]) for name, make in _RECORDS.items()})

@@ -57,6 +57,17 @@ def whole_number(*, least: int) -> Kind:
     return Kind(f"a whole number of {least} or more", check, parse_number)
 
 
+def choice(*words: str) -> Kind:
+    """One of some words."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise ValueError
+        return value
+
+    return Kind(f"one of: {', '.join(words)}", check)
+
+
 def path(right: str) -> Kind:
     """A path, `~` resolved and a relative one left so."""
 

@@ -14,11 +14,14 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from gpuwatch.agent.kinds import ADDRESS, NAME, URL, Kind, number, path, whole_number
+from gpuwatch.agent.kinds import ADDRESS, NAME, URL, Kind, choice, number, path, whole_number
 from gpuwatch.agent.tables import TEAMS, USERS
+from gpuwatch.alert.workspace import Workspace
 from gpuwatch.attribute.fold import Bounds
 from gpuwatch.attribute.people import People
 from gpuwatch.explicit.place import own_socket
+from gpuwatch.report.policy import NAMES, Policy
+from gpuwatch.report.server import Server
 from gpuwatch.state.file import default_directory
 
 VARIABLES = "GPUWATCH_"
@@ -46,11 +49,11 @@ class Settings:
     slurm_cluster: str = ""
     kubernetes_cluster: str = ""
     """Stand before the numbers of jobs and the names of pods, which only a cluster of its own tells apart."""
-    prometheus_url: str = ""
-    """The server that scrapes this node, without a slash at its end; empty where it is not known."""
-    slack_token_file: Path | None = None
-    slack_api_url: str = "https://slack.com/api"
-    """Without a slash at its end."""
+    prometheus: Server = field(default_factory=Server)
+    """The server that scrapes this node."""
+    slack: Workspace = field(default_factory=Workspace)
+    policy: Policy = field(default_factory=Policy)
+    """What reports may tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,11 +127,32 @@ KEYS = (
         help="Stands in the names of Slurm's jobs, slurm:CLUSTER/4711, where several clusters meet in one Prometheus."),
     Key(name="kubernetes.cluster", setting="kubernetes_cluster", kind=NAME, example="prod", default="none",
         help="Stands in the names of pods, k8s:CLUSTER/namespace/pod, where several clusters meet in one Prometheus."),
-    Key(name="prometheus.url", setting="prometheus_url", kind=URL, example="http://prometheus:9090", default="none",
-        help="The Prometheus server that scrapes this node. `gpuwatch check` asks it."),
-    Key(name="slack.token_file", setting="slack_token_file", kind=path("the path of a file that holds a bot's token"),
+    Key(name="prometheus.url", setting="prometheus.url", kind=URL, example="http://prometheus:9090", default="none",
+        help="The Prometheus server that scrapes this node. `gpuwatch check` and `gpuwatch report` ask it."),
+    Key(name="prometheus.ca_file", setting="prometheus.ca_file", kind=path("the path of a file with certificates"),
+        example="/etc/gpuwatch/ca.pem", default="those of the system",
+        help="Whose certificates to trust, in PEM, where it serves TLS."),
+    Key(name="prometheus.user", setting="prometheus.user", kind=NAME, example="reader", default="none",
+        help="Where it asks for a password: whose it is."),
+    Key(name="prometheus.password_file", setting="prometheus.password_file",
+        kind=path("the path of a file that holds a password"), example="/etc/gpuwatch/prometheus.password",
+        default="none", help="The file that holds this password."),
+    Key(name="prometheus.token_file", setting="prometheus.token_file",
+        kind=path("the path of a file that holds a bearer token"), example="/etc/gpuwatch/prometheus.token",
+        default="none", help="Where it asks for a bearer token instead: the file that holds it."),
+    Key(name="slack.token_file", setting="slack.token_file", kind=path("the path of a file that holds a bot's token"),
         example="/etc/gpuwatch/slack.token", default="none",
         help="A file that holds a Slack bot's token. `gpuwatch check` tries it."),
-    Key(name="slack.api_url", setting="slack_api_url", kind=URL, example="http://slack-proxy:8080/api",
+    Key(name="slack.api_url", setting="slack.api_url", kind=URL, example="http://slack-proxy:8080/api",
         help="Slack's API, for a node that reaches it through a proxy of your own."),
+    Key(name="slack.channel", setting="slack.channel", kind=NAME, example="#gpus", default="none",
+        help="The channel that reports for the team go to, by name or number."),
+    Key(name="slack.email_domain", setting="slack.email_domain", kind=NAME, example="example.com", default="none",
+        help="People are found in Slack by their name here before an @ and this."),
+    Key(name="cost.gpu_hour", setting="policy.gpu_hour", kind=number("a number of 0 or more", least=0),
+        example=2.5, default="none", help="What an hour of a whole GPU costs. Without it reports speak of no money."),
+    Key(name="cost.currency", setting="policy.currency", kind=NAME, example="€",
+        help="What stands before amounts of money."),
+    Key(name="privacy.names", setting="policy.names", kind=choice(*NAMES), example="team",
+        help="Whose names reports show: `all` people's, only those of their teams, or `none`."),
 )  # fmt: skip

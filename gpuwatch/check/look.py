@@ -79,8 +79,8 @@ def _topics(settings: Settings | None, unix: float, roots: Roots) -> dict[Check,
     return topics | {
         "state": lambda: judge_disk(read_disk(settings.state_directory, proc), uid=os.geteuid()),
         "listen": lambda: _look_at_listener(settings, proc),
-        "prometheus": lambda: judge_prometheus(read_prometheus(settings.prometheus_url, settings.node)),
-        "slack": lambda: judge_slack(read_slack(settings.slack_token_file, settings.slack_api_url)),
+        "prometheus": lambda: judge_prometheus(read_prometheus(settings.prometheus.url, settings.node)),
+        "slack": lambda: judge_slack(read_slack(settings.slack.token_file, settings.slack.api_url)),
     }
 
 

@@ -1,0 +1,1 @@
+"""Who must be told? The only folder that knows Slack."""
