@@ -43,7 +43,7 @@ TOO_LONG = "it has a number that is too long, or lists within lists without end"
         ("[acount]\npeople = 1", "unknown table [acount]; did you mean [account]?"),
         (
             "[zzz]",
-            "unknown table [zzz]; there is: [account], [kubernetes], [prometheus], [slack], [slurm], [teams], [users]",
+            "unknown table [zzz]; there is: [account], [cost], [kubernetes], [privacy], [prometheus], [slack], [slurm], [teams], [users]",
         ),
         ("[listen]\nhost = 'n7'", "listen is a table, and must be HOST:PORT, like "),
         ("account = 1", "account is 1, and must be a table: [account]"),
