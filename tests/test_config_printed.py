@@ -40,10 +40,23 @@ node = "n7"  # GPUWATCH_SLURM_NODE
 
 [prometheus]
 # url is not set
+# ca_file is not set
+# user is not set
+# password_file is not set
+# token_file is not set
 
 [slack]
 token_file = "{path.parent}/token"  # {path}
 api_url = "https://slack.com/api"  # default
+# channel is not set
+# email_domain is not set
+
+[cost]
+# gpu_hour is not set
+currency = "$"  # default
+
+[privacy]
+names = "all"  # default
 """
 
 
