@@ -88,8 +88,9 @@ def test_what_is_kept_rendered_is_never_stale(open_metrics: bool) -> None:
     exposition = Exposition()
     plain = snapshot()
     less = replace(plain, holding={("GPU-aaaa", ANN): 1})
+    grown = replace(plain, totals={key: total._replace(sm_active=1e22) for key, total in plain.totals.items()})
     other = replace(plain, node="n8")
-    for shown in (plain, plain, less, plain, other):
+    for shown in (plain, plain, less, grown, plain, other):
         assert exposition.render(shown, open_metrics=open_metrics)[0] == render(shown, open_metrics=open_metrics)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -14,12 +15,16 @@ from rig import free_port
 from standin.trace import steady_trace
 
 from gpuwatch.sense import nvml
+from gpuwatch.sense.nvml import lists as driver_lists
 from gpuwatch.sense.nvml import processes
 
+UNSAID = 2**64 - 1
+"""The size of a process of which the driver does not say it."""
 
-def lists(*kinds: list[tuple[int, int | None]] | None) -> tuple[tuple[object, ...], ...]:
-    def call(found: list[tuple[int, int | None]] | None) -> object:
-        def answer(_: object) -> list[tuple[int, int | None]]:
+
+def lists(*kinds: list[tuple[int, int]] | None) -> tuple[tuple[object, ...], ...]:
+    def call(found: list[tuple[int, int]] | None) -> object:
+        def answer(_: object) -> list[tuple[int, int]]:
             if found is None:
                 raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
             return found
@@ -38,8 +43,8 @@ def card(play: Play) -> nvml.Card:
 
 
 def test_impossible_pids_and_sizes_are_left_out(card: nvml.Card, monkeypatch: pytest.MonkeyPatch) -> None:
-    garbage = [(0, 5), (2**32 - 1, 5), (7, 2**63), (8, 9), (9, None)]
-    monkeypatch.setattr(processes, "_PROCESS_LISTS", lists(garbage, [(8, 11), (7, None)]))
+    garbage = [(0, 5), (2**32 - 1, 5), (7, 2**63), (8, 9), (9, UNSAID)]
+    monkeypatch.setattr(processes, "_PROCESS_LISTS", lists(garbage, [(8, 11), (7, UNSAID)]))
     assert card.read_processes() == {7: None, 8: 11, 9: None}
 
 
@@ -57,6 +62,32 @@ def test_a_list_longer_than_usual_is_read_whole(play: Play) -> None:
     nvml.open_driver()
     assert nvml.open_cards(0)[0].read_processes() is not None
     assert len(nvml.open_cards(0)[0].read_processes() or {}) == 100
+
+
+def test_entries_are_where_the_binding_has_them() -> None:
+    process = pynvml.c_nvmlProcessInfo_v3_t(pid=7, usedGpuMemory=2**40)
+    use = pynvml.c_nvmlProcessUtilizationSample_t(pid=7, timeStamp=2**50, smUtil=60, memUtil=1, encUtil=2, decUtil=3)
+    sample = pynvml.c_nvmlSample_t(timeStamp=2**50)
+    sample.sampleValue.uiVal = 60
+    for entry, layout, fields in (
+        (process, driver_lists.PROCESS, (7, 2**40)),
+        (use, driver_lists.PROCESS_USE, (7, 2**50, 60)),
+        (sample, driver_lists.SAMPLE, (2**50, 60)),
+    ):
+        assert ctypes.sizeof(entry) == layout.size
+        assert layout.unpack(bytes(entry)) == fields
+
+
+def test_a_list_that_never_fits_is_not_asked_for_without_end() -> None:
+    asked: list[int] = []
+
+    def ask(count: object, room: ctypes.Array[ctypes.c_char]) -> int:
+        asked.append(len(room))
+        return int(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)
+
+    with pytest.raises(pynvml.NVMLError):
+        driver_lists.read_list(driver_lists.PROCESS, ask)
+    assert len(asked) < 20
 
 
 OLD_BINDING = """

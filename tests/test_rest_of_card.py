@@ -194,6 +194,7 @@ def test_mig_instances_are_the_devices_and_their_gpu_is_none(play: Play, pids: l
     assert devices.keys() == {"0:0", "0:1", "1"}
     assert [devices[name].info.uuid for name in ("0:0", "0:1")] == ["MIG-a", "MIG-b"]
     assert devices["0:0"].info.capacity == pytest.approx(3 / 7)
+    assert [devices[name].info.memory_bytes for name in ("0:0", "1")] == [40 << 30, HOPPER.memory_total]
     assert devices["0:1"].info.model == "NVIDIA H100 80GB HBM3 MIG 1g.10gb"
     assert devices["0:0"].info.pci == devices["0:1"].info.pci != devices["1"].info.pci
 

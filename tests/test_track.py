@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuwatch.sense.nvml import ProcessSample, Sample
+from gpuwatch.sense.nvml import Sample
 from gpuwatch.sense.track import DriverClock, newest_plausible, process_use, track
 
 UNIX, BOOT = 1_800_000_000.0, 5_000.0
@@ -19,7 +19,7 @@ def us(boottime: float) -> int:
 
 
 def samples(*pairs: tuple[float, int]) -> list[Sample]:
-    return [Sample(us(at), percent) for at, percent in pairs]
+    return [(us(at), percent) for at, percent in pairs]
 
 
 def test_samples_become_contiguous_pieces_in_order() -> None:
@@ -28,7 +28,7 @@ def test_samples_become_contiguous_pieces_in_order() -> None:
 
 
 def test_garbage_is_left_out() -> None:
-    garbage = [Sample(us(5000.6), 37100), Sample(0, 50), Sample(us(9999.0), 50), Sample(us(4999.0), 50)]
+    garbage = [(us(5000.6), 37100), (0, 50), (us(9999.0), 50), (us(4999.0), 50)]
     pieces = track([*samples((5000.5, 20)), *garbage], CLOCK, since=5000.0, now=5001.0)
     assert [piece.ratio for piece in pieces] == [0.2]
 
@@ -42,15 +42,15 @@ def test_what_the_ring_has_lost_takes_the_mean_of_what_is_there() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 2**63), st.integers(0, 2**31))))
 def test_no_ring_content_breaks_the_track(entries: list[tuple[int, int]]) -> None:
-    pieces = track([Sample(*entry) for entry in entries], CLOCK, since=5000.0, now=5005.0)
+    pieces = track(entries, CLOCK, since=5000.0, now=5005.0)
     assert all(5000.0 < piece.end <= 5005.0 and 0 <= piece.ratio <= 1 for piece in pieces)
     assert list(pieces) == sorted(pieces)
 
 
 def test_process_use_by_pid_without_garbage() -> None:
     entries = [
-        ProcessSample(11, us(5002.0), 60), ProcessSample(12, us(5002.0), 37100),
-        ProcessSample(13, 0, 20), ProcessSample(14, us(9999.0), 20), ProcessSample(15, us(5002.0), 0),
+        (11, us(5002.0), 60), (12, us(5002.0), 37100),
+        (13, 0, 20), (14, us(9999.0), 20), (15, us(5002.0), 0),
     ]  # fmt: skip
     use = process_use(entries, CLOCK, since_us=us(5000.0), now=5002.1)
     assert use.by_pid == {11: 120.0, 15: 0.0}
@@ -81,6 +81,6 @@ def test_a_driver_with_a_clock_of_its_own_is_mapped_by_its_newest_stamp() -> Non
 
 
 def test_the_newest_plausible_stamp_lies_with_the_bulk() -> None:
-    ring = [*samples((5000.0, 1), (5001.0, 1), (5002.0, 1)), Sample(0, 50), Sample(2**60, 50), Sample(us(5003.0), 400)]
+    ring = [*samples((5000.0, 1), (5001.0, 1), (5002.0, 1)), (0, 50), (2**60, 50), (us(5003.0), 400)]
     assert newest_plausible(ring) == us(5002.0)
     assert newest_plausible([]) is None

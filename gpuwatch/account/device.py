@@ -67,7 +67,7 @@ def observe(mark: Mark, reading: GpuReading, holders: Holders, *, drained_at: fl
         division = unknown(Stretch(elapsed, 0.0, _counter_step(mark, reading, elapsed) or 0.0))
         division = _drain(division, mark.until, drained_at)
     elif until > mark.until:
-        now = now._replace(until=until)
+        now = Mark(until, reading.read_at, reading.energy_joules)
         division = _divide(mark, reading, holders, until, drained_at)
     elif reading.read_at - mark.until <= _NO_UTILIZATION:
         return Outcome(mark._replace(seen_at=reading.read_at), DeviceUse(), {})  # the driver's next sample will tell

@@ -35,6 +35,7 @@ ROLL_UP_BIRTH_SECONDS = 60.0
 K = TypeVar("K")
 V = TypeVar("V")
 _NO_TOTAL = RunTotal()
+_NO_USE = DeviceUse()
 
 
 class Ledger:
@@ -48,9 +49,10 @@ class Ledger:
         self.people: dict[Person, RollUp] = {}
         self.cpu_seconds: dict[Owner, float] = {}
         self.details: dict[Owner, Run] = {}
+        self._begun: set[OnDevice] = set()
         self._changed_devices: set[str] = set()
         self._changed_counts: set[str] = set()
-        self._changed_runs: set[OnDevice] = set()
+        self._changed_runs: dict[OnDevice, RunTotal] = {}
         self._changed_people: set[Person] = set()
         self._changed_owners: set[Owner] = set()
 
@@ -60,25 +62,23 @@ class Ledger:
         Joules are joules: they are not weighted.
         """
         self.marks[uuid] = outcome.mark
-        self.devices[uuid] = self.devices.get(uuid, DeviceUse()).plus(outcome.device)
+        self.devices[uuid] = self.devices.get(uuid, _NO_USE).plus(outcome.device)
         self._changed_devices.add(uuid)
         people: dict[Person, Use] = {}
         for owner, use in outcome.charges.items():
-            key = (uuid, owner)
-            total, peak, _, sm_active = self.runs.get(key, _NO_TOTAL)
-            self.runs[key] = RunTotal(total.plus(use), peak, unix, sm_active)
-            self._changed_runs.add(key)
+            self._charge((uuid, owner), use, unix)
             person = (owner.user, owner.project)
-            people[person] = people[person].plus(use) if person in people else use
+            more = people.get(person)
+            people[person] = use if more is None else more.plus(use)
         for person, use in people.items():
-            self._enter_person(person, Use(use.held * capacity, use.busy * capacity, use.joules), unix)
+            whole = use if capacity == 1 else Use(use.held * capacity, use.busy * capacity, use.joules)
+            self._enter_person(person, whole, unix)
 
     def enter_activity(self, key: OnDevice, sm_active: float) -> None:
         """Add SM-active seconds of a run that was charged before."""
         total = self.runs.get(key)
         if total is not None:
-            self.runs[key] = total._replace(sm_active=total.sm_active + sm_active)
-            self._changed_runs.add(key)
+            self._set_run(key, total._replace(sm_active=total.sm_active + sm_active))
 
     def enter_counts(self, uuid: str, driver_totals: Mapping[CountKey, float]) -> None:
         """Advance a device's counts to what the driver says now."""
@@ -92,8 +92,7 @@ class Ledger:
         """Note how much device memory a run has now."""
         total = self.runs.get(key)
         if total is not None and memory_bytes > total.memory_peak_bytes:
-            self.runs[key] = total._replace(memory_peak_bytes=memory_bytes)
-            self._changed_runs.add(key)
+            self._set_run(key, total._replace(memory_peak_bytes=memory_bytes))
 
     def enter_cpu(self, owner: Owner, seconds: float) -> None:
         """Add CPU seconds of a run's process tree."""
@@ -111,7 +110,7 @@ class Ledger:
         here = self.runs.get(key, _NO_TOTAL)
         peak = max(past.memory_peak_bytes, here.memory_peak_bytes)
         used_unix = max(past.used_unix, here.used_unix)
-        self.runs[key] = RunTotal(past.use.plus(here.use), peak, used_unix, past.sm_active + here.sm_active)
+        self._set_run(key, RunTotal(past.use.plus(here.use), peak, used_unix, past.sm_active + here.sm_active))
 
     def forget_device(self, uuid: str) -> None:
         """It was taken out: no time passes for it any more. Its totals stay."""
@@ -151,13 +150,18 @@ class Ledger:
             if unix - roll_up.used_unix <= ROLL_UP_SHOWN_SECONDS
         }
 
+    def take_begun(self) -> Set[OnDevice]:
+        """Runs that were charged on a device since the last call, and had no total of it: the state may have one."""
+        begun, self._begun = self._begun, set()
+        return begun
+
     def changes(self) -> Changes:
         """What has to be saved; `settle` when it is."""
         return Changes(
             devices=_pick(self.devices, self._changed_devices),
             marks=_pick(self.marks, self._changed_devices),
             counts=_pick(self.counts, self._changed_counts),
-            runs=_pick(self.runs, self._changed_runs),
+            runs=dict(self._changed_runs),
             people=_pick(self.people, self._changed_people),
             cpu_seconds=_pick(self.cpu_seconds, self._changed_owners),
             details=_pick(self.details, self._changed_owners),
@@ -171,9 +175,20 @@ class Ledger:
         self._changed_people.clear()
         self._changed_owners.clear()
 
+    def _charge(self, key: OnDevice, use: Use, unix: float) -> None:
+        before = self.runs.get(key)
+        if before is None:
+            self._begun.add(key)
+            before = _NO_TOTAL
+        total, peak, _, sm_active = before
+        self._set_run(key, RunTotal(total.plus(use), peak, unix, sm_active))
+
+    def _set_run(self, key: OnDevice, total: RunTotal) -> None:
+        self.runs[key] = self._changed_runs[key] = total
+
     def _enter_person(self, person: Person, use: Use, unix: float) -> None:
-        roll_up = self.people.get(person) or RollUp(Use(), unix, unix + ROLL_UP_BIRTH_SECONDS)
-        self.people[person] = roll_up._replace(use=roll_up.use.plus(use), used_unix=unix)
+        total, _, zero_until_unix = self.people.get(person) or RollUp(Use(), unix, unix + ROLL_UP_BIRTH_SECONDS)
+        self.people[person] = RollUp(total.plus(use), unix, zero_until_unix)
         self._changed_people.add(person)
 
 

@@ -38,6 +38,8 @@ class Fleet:
         self._driver: nvml.Driver | None = None
         self._sensors: dict[int, tuple[GpuSensor, ...]] = {}
         """By index of the GPU: itself, or its MIG instances."""
+        self._by_uuid: Mapping[str, GpuSensor] = {}
+        self._infos: Mapping[str, GpuInfo] = {}
         self._problems: dict[str, str] = {}
         """By name of the GPU or the instance."""
         self._failing_since: dict[str, float] = {}
@@ -58,11 +60,11 @@ class Fleet:
     @property
     def infos(self) -> Mapping[str, GpuInfo]:
         """The devices of the driver by uuid, as last opened."""
-        return {uuid: sensor.card.info for uuid, sensor in self._by_uuid().items()}
+        return self._infos
 
     def problem_of(self, gpu: GpuInfo) -> str:
         """Why the device was not read."""
-        known = gpu.uuid in self._by_uuid() or gpu.index not in self._sensors
+        known = gpu.uuid in self._infos or gpu.index not in self._sensors
         problem = self._problems.get(gpu.name) or self._problems.get(str(gpu.index)) if known else ""
         return problem or self._gone or "the driver does not list it"
 
@@ -71,7 +73,7 @@ class Fleet:
 
         Raises DriverUnavailable where there is none to read, and GpuUnavailable where none answers.
         """
-        self._search(since.keys() - self.infos.keys(), now)
+        self._search(since.keys() - self._infos.keys(), now)
         try:
             return self._read(since, now)
         except DriverUnavailable:
@@ -84,7 +86,7 @@ class Fleet:
         if self._driver is not None and not self._to_close:
             wanted = set(uuids)
             calls: dict[str, Callable[[], GpuReading | None]] = {
-                uuid: sensor.glance for uuid, sensor in self._by_uuid().items() if uuid in wanted
+                uuid: sensor.glance for uuid, sensor in self._by_uuid.items() if uuid in wanted
             }
             self._calls.run(calls, patience=self._patience)
 
@@ -96,25 +98,27 @@ class Fleet:
 
     def _read(self, since: Mapping[str, float], now: float) -> dict[str, GpuReading]:
         self._open(now)
-        sensors = self._by_uuid()
+        infos = self._infos
         calls: dict[str, Callable[[], GpuReading | None]] = {
-            uuid: partial(sensor.read, since.get(uuid, now)) for uuid, sensor in sensors.items()
+            uuid: partial(sensor.read, since.get(uuid, now)) for uuid, sensor in self._by_uuid.items()
         }
         results = self._calls.run(calls, patience=self._patience)
+        stuck = self._calls.stuck()
         for uuid, result in results.items():
             if isinstance(result, DriverUnavailable):
                 self._lose_driver(result)
-            info = sensors[uuid].card.info
-            self._note(info.name, result)
-            if uuid not in self._calls.stuck():
-                self._renew(info, now)
+            self._note(infos[uuid].name, result)
+            if uuid not in stuck:
+                self._renew(infos[uuid], now)
         readings = {uuid: result for uuid, result in results.items() if isinstance(result, GpuReading)}
         if results and not readings:
             raise GpuUnavailable(f"no GPU answers: {'; '.join(sorted({str(result) for result in results.values()}))}")
         return readings
 
-    def _by_uuid(self) -> dict[str, GpuSensor]:
-        return {sensor.card.info.uuid: sensor for sensors in self._sensors.values() for sensor in sensors}
+    def _list_devices(self) -> None:
+        """After a change of the sensors."""
+        self._by_uuid = {sensor.card.info.uuid: sensor for sensors in self._sensors.values() for sensor in sensors}
+        self._infos = {uuid: sensor.card.info for uuid, sensor in self._by_uuid.items()}
 
     def _search(self, missing: Iterable[str], now: float) -> None:
         if not missing or self._problems or self._driver is None:
@@ -133,6 +137,7 @@ class Fleet:
             if not isinstance(driver, nvml.Driver):
                 self._refuse(driver, now)
             self._driver, self._sensors, self._problems, self._gone = driver, {}, {}, ""
+            self._list_devices()
             log.info("driver %s: %d GPUs", driver.version, driver.gpus)
             self._cards_at = now
             self._review_at = now + _REVIEW_SECONDS
@@ -159,7 +164,8 @@ class Fleet:
                     self._note(name, None)
                     self._failing_since.pop(name, None)
                 self._sensors[index] = tuple(GpuSensor(card, self._clock) for card in cards)
-        if not self._by_uuid():  # no reading will tell
+        self._list_devices()
+        if not self._by_uuid:  # no reading will tell
             for cards in results.values():
                 if isinstance(cards, DriverUnavailable):
                     self._lose_driver(cards)
@@ -171,6 +177,7 @@ class Fleet:
         elif now - self._failing_since.setdefault(info.name, now) > _RENEW_SECONDS:
             del self._failing_since[info.name]
             self._sensors.pop(info.index, None)
+            self._list_devices()
 
     def _lose_driver(self, error: DriverUnavailable) -> NoReturn:
         self._gone = str(error)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from gpuwatch.account.ledger import Ledger
 from gpuwatch.errors import DiskRefused
-from gpuwatch.model import GpuInfo, Mark, Owner
-from gpuwatch.state.saved import Saved
+from gpuwatch.model import GpuInfo, Mark, OnDevice, Owner, RunTotal
+from gpuwatch.state.saved import MISSED_SECONDS, Saved
 from gpuwatch.state.store import Store
-from gpuwatch.units import DAY
 
 log = logging.getLogger(__name__)
-
-MISSED_SECONDS = 7 * DAY
-"""For how long a GPU that was here and is not any more counts as unknown rather than as taken out."""
 
 
 class _Past(NamedTuple):
@@ -35,6 +31,7 @@ class Record:
         self._refused = store is None
         self._past_of: dict[Owner, _Past] = {}
         """Runs, and the devices, whose past is to be looked up before anything of them is saved."""
+        self._recalled: dict[OnDevice, RunTotal] = {}
 
     def restore(self, saved: Saved, *, boottime: float, unix: float) -> dict[str, GpuInfo]:
         """Fill the ledger with what was saved; the devices that time passes for, by uuid."""
@@ -54,14 +51,9 @@ class Record:
         ledger.details.update(saved.details)
         return infos
 
-    def expect(self, uuid: str, owners: Iterable[Owner]) -> None:
-        """These are about to be charged on a device: those that were not, here, may have a past there."""
-        for owner in owners:
-            if (uuid, owner) not in self._ledger.runs:
-                self._past_of.setdefault(owner, _Past(set(), owner not in self._ledger.shown())).uuids.add(uuid)
-
     def save(self, infos: Mapping[str, GpuInfo], *, unix: float) -> bool:
         """Save what has changed; whether it is on disk."""
+        self._expect_past()
         if self._store is None:
             self._recall_past(unix)
             self._ledger.settle()
@@ -81,6 +73,19 @@ class Record:
         self._ledger.settle()
         return True
 
+    def take_recalled(self) -> Mapping[OnDevice, RunTotal]:
+        """The past that was added to the ledger since the last call."""
+        recalled, self._recalled = self._recalled, {}
+        return recalled
+
+    def _expect_past(self) -> None:
+        """Runs that are charged on a device for the first time may have a past there."""
+        begun = self._ledger.take_begun()
+        if begun:
+            before = {owner for _, owner in self._ledger.runs.keys() - begun}
+            for uuid, owner in begun:
+                self._past_of.setdefault(owner, _Past(set(), owner not in before)).uuids.add(uuid)
+
     def _recall_past(self, unix: float) -> None:
         """Add what the state has of runs that are charged here for the first time. Raises DiskRefused."""
         while self._past_of:
@@ -88,6 +93,7 @@ class Record:
             totals, cpu_seconds = self._store.recall(owner, unix=unix) if self._store else ({}, 0.0)
             for uuid in missing.uuids & totals.keys():
                 self._ledger.add_past((uuid, owner), totals[uuid])
+                self._recalled[uuid, owner] = totals[uuid]
             if missing.cpu:
                 self._ledger.enter_cpu(owner, cpu_seconds)
             del self._past_of[owner]

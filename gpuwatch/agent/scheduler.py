@@ -52,6 +52,8 @@ def by_uuid(allocations: Mapping[int, Allocation], infos: Iterable[GpuInfo]) -> 
 
     Nothing is known either where a number is missing: with a GPU that has gone all that follow would be another job's.
     """
+    if not allocations:
+        return {}
     infos = list(infos)
     order = sorted(infos, key=_number)
     if any(info.mig is not None for info in infos) or [_number(info) for info in order] != list(range(len(order))):

@@ -24,6 +24,8 @@ class GpuInfo:
     """Its part of a whole GPU, by compute slices: a second of it is worth this many GPU-seconds."""
     minor: int | None = None
     """Its number in /dev/nvidiaN; None where the driver does not say."""
+    memory_bytes: int | None = None
+    """Its memory in all."""
 
     @property
     def name(self) -> str:

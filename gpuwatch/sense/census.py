@@ -17,7 +17,7 @@ ReadLineages = Callable[[Iterable[int]], Mapping[int, Lineage | None]]
 class Census:
     """Lineages of live processes by pid.
 
-    A pidfd is held on each: it stands for the process, not for its number, so one poll of them all tells who has ended,
+    A pidfd is held on each: it stands for the process, not for its number, so one look at them all tells who has ended,
     and a pid that is used again is a new process. Where no pidfd is to be had the start time is compared instead.
     """
 
@@ -26,7 +26,7 @@ class Census:
         self._proc = proc
         self._lineages: dict[int, Lineage] = {}
         self._descriptors: dict[int, int] = {}
-        self._poll = select.poll()
+        self._poll = select.epoll()
 
     def look(self, pids: Iterable[int]) -> Mapping[int, Lineage]:
         """Lineages of those of `pids` that have been seen alive, read now where they are new.
@@ -47,6 +47,7 @@ class Census:
         """Let go of all processes."""
         for pid in list(self._lineages):
             self._forget(pid)
+        self._poll.close()
 
     def _meet(self, pids: set[int]) -> None:
         # The descriptors are taken before the reading: whatever is read then is of these processes or of nobody.
@@ -65,7 +66,7 @@ class Census:
             self._descriptors[pid] = descriptor = os.pidfd_open(pid)
         except OSError:
             return  # gone already, an old kernel, or no descriptor left: the start time will be compared instead
-        self._poll.register(descriptor, select.POLLIN)
+        self._poll.register(descriptor, select.EPOLLIN)
 
     def _ended(self) -> list[int]:
         ready = {descriptor for descriptor, _ in self._poll.poll(0)} if self._descriptors else set()

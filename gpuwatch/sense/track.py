@@ -48,7 +48,7 @@ class DriverClock:
 
 def newest_plausible(samples: Sequence[Sample]) -> int | None:
     """The newest stamp that lies with the bulk of the ring, in microseconds: garbage stamps are few and far off."""
-    stamps = sorted(sample.driver_us for sample in samples if sample.percent <= 100)
+    stamps = sorted(driver_us for driver_us, percent in samples if percent <= 100)
     if not stamps:
         return None
     middle = stamps[len(stamps) // 2]
@@ -63,9 +63,9 @@ def track(samples: Iterable[Sample], clock: DriverClock, *, since: float, now: f
     """
     pieces = sorted(
         {
-            Piece(min(end, now), sample.percent / PERCENTS)
-            for sample in samples
-            if 0 <= sample.percent <= 100 and since < (end := clock.to_boottime(sample.driver_us)) <= now + _AHEAD
+            Piece(min(end, now), percent / PERCENTS)
+            for driver_us, percent in samples
+            if 0 <= percent <= 100 and since < (end := clock.to_boottime(driver_us)) <= now + _AHEAD
         }
     )
     if not pieces or pieces[0].end - since <= LONGEST_PERIOD:
@@ -89,9 +89,9 @@ def process_use(samples: Iterable[ProcessSample], clock: DriverClock, *, since_u
     Impossible percentages and stamps outside of the window are garbage. A use of 0 % is one that was rounded.
     """
     latest_us = clock.to_driver_us(now + _AHEAD)
-    sound = [s for s in samples if s.sm_percent <= 100 and since_us < s.driver_us <= latest_us]
-    until_us = max((sample.driver_us for sample in sound), default=since_us)
+    sound = [(pid, us, percent) for pid, us, percent in samples if percent <= 100 and since_us < us <= latest_us]
+    until_us = max([us for _, us, _ in sound], default=since_us)
     by_pid: dict[int, float] = {}
-    for sample in sound:
-        by_pid[sample.pid] = by_pid.get(sample.pid, 0.0) + sample.sm_percent * (until_us - since_us) / MICROS
+    for pid, _, percent in sound:
+        by_pid[pid] = by_pid.get(pid, 0.0) + percent * (until_us - since_us) / MICROS
     return ProcessUse(by_pid, until_us)

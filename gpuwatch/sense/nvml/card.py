@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pynvml
 
 from gpuwatch.model import CountKey, GpuInfo
 from gpuwatch.sense.nvml.calls import Calls
 from gpuwatch.sense.nvml.gpm import Gpm
+from gpuwatch.sense.nvml.lists import PROCESS_USE, SAMPLE, Entries, function, read_list, read_sized_list
 from gpuwatch.sense.nvml.processes import HIGHEST_PID, read_processes
 from gpuwatch.units import MEGA, MILLIS, NANOS, PERCENTS
 
@@ -33,19 +35,10 @@ _ECC = {
 }
 
 
-class Sample(NamedTuple):
-    """One entry of the driver's utilisation ring: the driver's clock in microseconds, and percent."""
-
-    driver_us: int
-    percent: int
-
-
-class ProcessSample(NamedTuple):
-    """One process's SM use as the driver gives it, unchecked: the driver's clock in microseconds, and percent."""
-
-    pid: int
-    driver_us: int
-    sm_percent: int
+Sample = tuple[int, int]
+"""One entry of the driver's utilisation ring: the driver's clock in microseconds, and percent."""
+ProcessSample = tuple[int, int, int]
+"""One process's SM use as the driver gives it, unchecked: its pid, the driver's clock in microseconds, and percent."""
 
 
 class Card:
@@ -59,12 +52,8 @@ class Card:
 
     def read_ring(self, since_us: int) -> list[Sample] | None:
         """The driver's utilisation samples newer than `since_us`, or None where it keeps none."""
-        answer = self._calls.ask(
-            pynvml.nvmlDeviceGetSamples, pynvml.NVML_GPU_UTILIZATION_SAMPLES, since_us, empty=(0, ())
-        )
-        if answer is None:
-            return None
-        return [Sample(sample.timeStamp, sample.sampleValue.uiVal) for sample in answer[1]]
+        samples: list[Sample] | None = self._calls.ask(_list_ring, since_us, empty=[])
+        return samples
 
     def read_rate(self) -> float | None:
         """Utilisation over the driver's last sample period."""
@@ -76,32 +65,26 @@ class Card:
 
         Some drivers for Blackwell say 0 of everybody; there a newer call tells.
         """
-        samples = self._read_process_samples(pynvml.nvmlDeviceGetProcessUtilization, since_us)
-        if samples and not any(sample.sm_percent for sample in samples):
-            return self._read_process_samples(pynvml.nvmlDeviceGetProcessesUtilizationInfo, since_us) or samples
+        samples = self._read_process_samples(_list_process_use, since_us)
+        if samples and not any(sm_percent for _, _, sm_percent in samples):
+            return self._read_process_samples(_list_process_use_newer, since_us) or samples
         return samples
 
     def _read_process_samples(self, call: Callable[..., Any], since_us: int) -> list[ProcessSample]:
-        return [
-            ProcessSample(entry.pid, entry.timeStamp, entry.smUtil)
-            for entry in self._calls.ask(call, since_us, empty=()) or ()
-            if 0 < entry.pid <= HIGHEST_PID
-        ]
+        samples = self._calls.ask(call, since_us, empty=()) or ()
+        return [(pid, us, sm_percent) for pid, us, sm_percent in samples if 0 < pid <= HIGHEST_PID]
 
     def tells_process_use(self) -> bool:
         """Whether the driver says how much each process uses: for want of use, `read_process_samples` is empty too."""
-        return self._calls.ask(pynvml.nvmlDeviceGetProcessUtilization, 0, empty=()) is not None
+        return self._calls.ask(_list_process_use, 0, empty=()) is not None
 
     def read_processes(self) -> dict[int, int | None] | None:
         """Device memory in bytes by pid of every process with a context; None where there is no such list."""
         return read_processes(self._calls)
 
     def read_memory(self) -> tuple[int, int] | None:
-        """Device memory used and in all, in bytes. Version 2 keeps what the driver reserves out of `used`."""
-        answer = self._calls.ask(pynvml.nvmlDeviceGetMemoryInfo, pynvml.nvmlMemory_v2)
-        if answer is None:
-            answer = self._calls.ask(_read_memory_v1)
-        return None if answer is None else (answer.used, answer.total)
+        """Device memory used and in all, in bytes."""
+        return read_memory(self._calls)
 
     def read_power_watts(self) -> float | None:
         """Power drawn; a 1 s average on Ampere and newer."""
@@ -141,8 +124,32 @@ class Card:
         return counts
 
 
+def read_memory(calls: Calls) -> tuple[int, int] | None:
+    """Device memory used and in all, in bytes. Version 2 keeps what the driver reserves out of `used`."""
+    answer = calls.ask(pynvml.nvmlDeviceGetMemoryInfo, pynvml.nvmlMemory_v2)
+    if answer is None:
+        answer = calls.ask(_read_memory_v1)
+    return None if answer is None else (answer.used, answer.total)
+
+
 def _divided(value: int | None, by: int) -> float | None:
     return None if value is None else value / by
+
+
+def _list_ring(handle: Any, since_us: int) -> Entries:
+    fill, since, kind = function("nvmlDeviceGetSamples"), ctypes.c_ulonglong(since_us), ctypes.c_int()
+    wanted = pynvml.NVML_GPU_UTILIZATION_SAMPLES
+    return read_sized_list(SAMPLE, lambda count, room: fill(handle, wanted, since, ctypes.byref(kind), count, room))
+
+
+def _list_process_use(handle: Any, since_us: int) -> Entries:
+    fill, since = function("nvmlDeviceGetProcessUtilization"), ctypes.c_ulonglong(since_us)
+    return read_list(PROCESS_USE, lambda count, room: fill(handle, room, count, since))
+
+
+def _list_process_use_newer(handle: Any, since_us: int) -> Entries:
+    entries = pynvml.nvmlDeviceGetProcessesUtilizationInfo(handle, since_us)
+    return [(entry.pid, entry.timeStamp, entry.smUtil) for entry in entries]
 
 
 def _read_memory_v1(handle: Any) -> Any:

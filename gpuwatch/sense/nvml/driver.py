@@ -14,7 +14,7 @@ import pynvml
 from gpuwatch.errors import DriverUnavailable
 from gpuwatch.model import GpuInfo
 from gpuwatch.sense.nvml.calls import DRIVER_GONE, Calls, failure
-from gpuwatch.sense.nvml.card import Card
+from gpuwatch.sense.nvml.card import Card, read_memory
 from gpuwatch.sense.nvml.gpm import open_gpm
 
 _SONAME = "libnvidia-ml.so.1"
@@ -65,6 +65,7 @@ def open_cards(index: int) -> tuple[Card, ...]:
             model=pynvml.nvmlDeviceGetName(handle),
             pci=pci.decode("ascii", "replace") if isinstance(pci, bytes) else pci,
             minor=calls.ask(pynvml.nvmlDeviceGetMinorNumber),
+            memory_bytes=_memory_bytes(calls),
         )
         mode = calls.ask(pynvml.nvmlDeviceGetMigMode)
         if mode is None or mode[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
@@ -81,17 +82,24 @@ def _open_instances(parent: Calls, whole: GpuInfo) -> Iterator[Card]:
     gpu_instances = {number: pynvml.nvmlDeviceGetGpuInstanceId(handle) for number, handle in handles.items()}
     sharing = Counter(gpu_instances.values())
     for number, handle in handles.items():
+        calls = Calls(handle, of_instance=True)
         info = replace(
             whole,
             uuid=pynvml.nvmlDeviceGetUUID(handle),
             model=pynvml.nvmlDeviceGetName(handle),
             mig=number,
             capacity=pynvml.nvmlDeviceGetAttributes_v2(handle).computeInstanceSliceCount / slices,
+            memory_bytes=_memory_bytes(calls),
         )
         # The counters are of a GPU instance: of several compute instances in one, they do not tell which was busy.
         alone = sharing[gpu_instances[number]] == 1
         gpm = open_gpm(parent, instance=gpu_instances[number]) if alone else None
-        yield Card(Calls(handle, of_instance=True), info, gpm)
+        yield Card(calls, info, gpm)
+
+
+def _memory_bytes(calls: Calls) -> int | None:
+    memory = read_memory(calls)
+    return None if memory is None else memory[1]
 
 
 def close_driver() -> None:

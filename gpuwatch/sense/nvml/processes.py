@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import pynvml
-
 from gpuwatch.sense.nvml.calls import Calls
+from gpuwatch.sense.nvml.lists import PROCESS, Entries, function, read_list
 
 HIGHEST_PID = 2**22
-_USUAL_PROCESSES = 32
 _MOST_BYTES = 2**48
-_NOT_AVAILABLE = pynvml.NVML_VALUE_NOT_AVAILABLE_ulonglong.value
-_ProcessList = Sequence[tuple[int, int | None]]
+"""More than any card has, and less than what stands for a size that the driver won't say."""
 
 
 def read_processes(calls: Calls) -> dict[int, int | None] | None:
@@ -28,43 +24,26 @@ def read_processes(calls: Calls) -> dict[int, int | None] | None:
     memory: dict[int, int | None] = {}
     for pid, size in (entry for entries in lists for entry in entries):
         if 0 < pid <= HIGHEST_PID:
-            sizes = [known for known in (memory.get(pid), size) if known is not None and known <= _MOST_BYTES]
-            memory[pid] = max(sizes, default=None)
+            known = memory.setdefault(pid, None)
+            if size <= _MOST_BYTES and (known is None or size > known):
+                memory[pid] = size
     return memory
 
 
-def _read_list(calls: Calls, versions: Iterable[Callable[[Any], _ProcessList]]) -> _ProcessList | None:
+def _read_list(calls: Calls, versions: Iterable[Callable[[Any], Entries]]) -> Entries | None:
     for call in versions:
-        answer: _ProcessList | None = calls.ask(call, empty=())
+        answer: Entries | None = calls.ask(call, empty=())
         if answer is not None:
             return answer
     return None
 
 
-def _process_list(name: str) -> Callable[[Any], _ProcessList]:
-    """A call for one kind of process list, as (pid, bytes).
+def _process_list(name: str) -> Callable[[Any], Entries]:
+    """A call for one kind of process list, as (pid, bytes)."""
 
-    nvidia-ml-py's own asks twice and makes an object of each entry: at 64 processes, the dearest part of a cycle.
-    """
-
-    def call(handle: Any) -> _ProcessList:
-        try:
-            function = getattr(pynvml.nvmlLib, name)
-        except AttributeError as error:
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from error
-        size = _USUAL_PROCESSES
-        while True:
-            count, entries = ctypes.c_uint(size), (pynvml.c_nvmlProcessInfo_v3_t * size)()
-            code = function(handle, ctypes.byref(count), entries)
-            if code != pynvml.NVML_ERROR_INSUFFICIENT_SIZE:
-                break
-            size = 2 * max(count.value, size)
-        if code != pynvml.NVML_SUCCESS:
-            raise pynvml.NVMLError(code)
-        return [
-            (entry.pid, None if entry.usedGpuMemory == _NOT_AVAILABLE else entry.usedGpuMemory)
-            for entry in entries[: count.value]
-        ]
+    def call(handle: Any) -> Entries:
+        fill = function(name)
+        return read_list(PROCESS, lambda count, room: fill(handle, count, room))
 
     call.__name__ = name
     return call
