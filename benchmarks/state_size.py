@@ -27,7 +27,7 @@ OWNERS_PER_GPU: Final = 2
 USERS: Final = ("ada", "grace", "barbara")
 SHORTEST_RUN_SECONDS, LONGEST_RUN_SECONDS = 2 * HOUR, 6 * HOUR
 LIMIT_MB: Final = 100.0
-_START_UNIX: Final = 1_700_000_000
+START_UNIX: Final = 1_700_000_000
 
 
 class Place:
@@ -52,11 +52,10 @@ class Place:
 def run(options: Options) -> list[Figure]:
     """Figures of one file."""
     rng = random.Random(options.seed)
-    infos = [GpuInfo(f"GPU-{uuid.UUID(int=rng.getrandbits(128))}", i, "NVIDIA H100", "") for i in range(GPUS)]
     with TemporaryDirectory() as name:
         began = time.perf_counter()
-        with closing(Store(Path(name), unix=_START_UNIX)) as store:
-            _fill(store, infos, rng)
+        with closing(Store(Path(name), unix=START_UNIX)) as store:
+            fill(store, rng)
         seconds = time.perf_counter() - began
         size = sum(file.stat().st_size for file in Path(name).iterdir()) / 1e6
         return [
@@ -66,12 +65,13 @@ def run(options: Options) -> list[Figure]:
         ]
 
 
-def _fill(store: Store, infos: Sequence[GpuInfo], rng: random.Random) -> None:
-    """Every minute of the days, saved as the agent saves a cycle."""
+def fill(store: Store, rng: random.Random) -> None:
+    """Every minute of the days from START_UNIX on, saved as the agent saves a cycle."""
+    infos = [GpuInfo(f"GPU-{uuid.UUID(int=rng.getrandbits(128))}", i, "NVIDIA H100", "") for i in range(GPUS)]
     ledger = Ledger()
     by_uuid = {info.uuid: info for info in infos}
     places = {info.uuid: [Place(OWNERS_PER_GPU * info.index + n) for n in range(OWNERS_PER_GPU)] for info in infos}
-    for unix in range(_START_UNIX, _START_UNIX + DAYS * DAY, MINUTE):
+    for unix in range(START_UNIX, START_UNIX + DAYS * DAY, MINUTE):
         for device in by_uuid:
             _enter_minute(ledger, device, [place.run_at(unix, rng) for place in places[device]], unix, rng)
         ledger.put_away(set(), unix)

@@ -11,12 +11,18 @@ MARK = "SIMULATED"
 MODEL = f"{MARK} NVIDIA H100 80GB HBM3"
 VERSIONS = (f"{MARK} 570.86.10", f"{MARK} 12.570.86.10")
 """Of the driver and of NVML."""
-GPUS = tuple(
-    GpuInfo(uuid=f"GPU-51a0{index:04x}-de30-4000-8000-00000000000{index}", index=index, model=MODEL, pci=pci)
-    for index, pci in enumerate(f"00000000:{bus}:00.0" for bus in "1B 43 52 61 9D C3 D1 DF".split())
-)
 MEMORY_BYTES = 80 << 30
 """Of each GPU."""
+GPUS = tuple(
+    GpuInfo(
+        uuid=f"GPU-51a0{index:04x}-de30-4000-8000-00000000000{index}",
+        index=index,
+        model=MODEL,
+        pci=pci,
+        memory_bytes=MEMORY_BYTES,
+    )
+    for index, pci in enumerate(f"00000000:{bus}:00.0" for bus in "1B 43 52 61 9D C3 D1 DF".split())
+)
 CPU_CORES, HOST_MEMORY_BYTES = 128, 1 << 40
 
 

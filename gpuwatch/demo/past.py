@@ -33,6 +33,7 @@ def play_past(settings: Settings, *, until_unix: float, seconds: float = PAST_SE
     Raises StateError where the directory cannot be used, or has totals that are not simulated.
     """
     with closing(Store(settings.state_directory, unix=until_unix, simulated=True)) as store:
+        store.note_node(settings.node)
         boot_unix = until_unix - seconds - DAY
         saved = store.load(unix=until_unix, boot_id=_BOOT_ID, boot_unix=boot_unix, run_seconds=LINGER_SECONDS)
         boot_unix = saved.boot_unix
@@ -40,10 +41,10 @@ def play_past(settings: Settings, *, until_unix: float, seconds: float = PAST_SE
         start = min(max(until_unix - seconds, last), until_unix)  # a clock may have been set back
         now = Moment(start - boot_unix, start)
         cycle = Cycle(settings, simulated_machine(boot_unix, sample_seconds=None), store, saved, now)
-        cycle.run(now)
+        cycle.record(now)
         for at in _steps(start, until_unix):
             _note_looks(cycle.ledger, at - boot_unix)
-            cycle.run(Moment(at - boot_unix, at if at % MINUTE else at - _BEFORE_SECONDS))
+            cycle.record(Moment(at - boot_unix, at if at % MINUTE else at - _BEFORE_SECONDS))
 
 
 def _steps(start: float, end: float) -> Iterator[float]:

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import sqlite3
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from io import FileIO
@@ -57,6 +58,11 @@ def lock_directory(directory: Path) -> FileIO:
     return lock
 
 
+def is_simulated(directory: Path) -> bool:
+    """Whether the totals there are a demo's. Raises OSError where that cannot be seen."""
+    return (directory / _MARK_NAME).exists()
+
+
 def keep_apart(directory: Path, *, simulated: bool) -> None:
     """See that real and simulated totals never meet in a directory: that of simulated ones is marked.
 
@@ -81,8 +87,12 @@ def _refusal(directory: Path, error: OSError) -> StateError:
     return kind(f"cannot use the state directory {directory}: {error.strerror}; name a writable one with --state-dir")
 
 
-def open_file(path: Path, *, unix: float, durable: bool = True) -> sqlite3.Connection:
-    """The state file, made or brought up to date. What is committed survives a loss of power if it is `durable`.
+def open_file(
+    path: Path, *, unix: float, durable: bool = True, migrations: Sequence[tuple[str, str]] | None = None
+) -> sqlite3.Connection:
+    """The state file, or one of another shape, made or brought up to date.
+
+    What is committed survives a loss of power if it is `durable`.
 
     Raises sqlite3.DatabaseError where it is damaged, its subclass OperationalError where the disk refuses.
     """
@@ -94,7 +104,7 @@ def open_file(path: Path, *, unix: float, durable: bool = True) -> sqlite3.Conne
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
-        migrate(connection, unix=unix)
+        migrate(connection, unix=unix, migrations=migrations)
     except BaseException:
         connection.close()
         raise

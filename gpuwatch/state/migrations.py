@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from gpuwatch.errors import StateError
 
@@ -74,25 +75,46 @@ ALTER TABLE run_total ADD COLUMN sm_active_mark REAL NOT NULL DEFAULT 0;
     f"ALTER TABLE charge_{name} ADD COLUMN sm_active REAL NOT NULL DEFAULT 0;\n" for name in ("minute", "hour", "day")
 )
 
+_CPU_OVER_TIME = """
+ALTER TABLE device ADD COLUMN memory_bytes INTEGER;
+ALTER TABLE owner ADD COLUMN cpu_seconds_mark REAL NOT NULL DEFAULT 0;
+UPDATE owner SET cpu_seconds_mark = cpu_seconds;  -- what was used so far is of no minute
+-- the few that have grown, among all owners that there ever were
+CREATE INDEX owner_grown ON owner (id) WHERE cpu_seconds <> cpu_seconds_mark;
+""" + "".join(
+    f"CREATE TABLE cpu_{name} (start INTEGER NOT NULL, owner INTEGER NOT NULL, cpu_seconds REAL NOT NULL,"
+    " PRIMARY KEY (start, owner)) WITHOUT ROWID;\n"
+    for name in ("minute", "hour", "day")
+)
+
+_GROUPS = """
+ALTER TABLE owner ADD COLUMN group_name TEXT NOT NULL DEFAULT '';
+"""
+
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0001-totals-and-charges", _FIRST),
     ("0002-rest-of-the-card", _REST_OF_THE_CARD),
+    ("0003-cpu-over-time", _CPU_OVER_TIME),
+    ("0004-groups", _GROUPS),
 )
 
 
-def migrate(connection: sqlite3.Connection, *, unix: float) -> list[str]:
-    """Bring the file to this version's shape; the names of what was applied.
+def migrate(
+    connection: sqlite3.Connection, *, unix: float, migrations: Sequence[tuple[str, str]] | None = None
+) -> list[str]:
+    """Bring the file to this version's shape, that of the state without other `migrations`; the names of those applied.
 
     Raises StateError where a newer gpuwatch has changed the file in ways unknown here.
     """
+    known = MIGRATIONS if migrations is None else migrations
     connection.execute("CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_unix REAL NOT NULL)")
     applied = {row[0] for row in connection.execute("SELECT name FROM migration")}
-    if strange := applied - {name for name, _ in MIGRATIONS}:
+    if strange := applied - {name for name, _ in known}:
         raise StateError(
             f"the state was written by a newer gpuwatch (it has {', '.join(sorted(strange))}): "
             "install that version again, or start with another --state-dir"
         )
-    missing = [(name, script) for name, script in MIGRATIONS if name not in applied]
+    missing = [(name, script) for name, script in known if name not in applied]
     for name, script in missing:
         # executescript commits by itself unless the script holds the transaction.
         quoted = name.replace("'", "''")

@@ -22,9 +22,12 @@ from gpuwatch.model import (
     States,
     Use,
 )
+from gpuwatch.units import DAY
 
 TAKEN_OUT = (None, None, None, 0.0)
 """What stands for the mark of a device that was taken out: it was never looked at again."""
+MISSED_SECONDS = 7 * DAY
+"""For how long a GPU that was here and is not any more counts as unknown rather than as taken out."""
 
 
 class SavedDevice(NamedTuple):
@@ -65,12 +68,12 @@ def read_devices(connection: sqlite3.Connection, *, same_boot: bool) -> dict[str
     """All devices by uuid. Marks hold no longer than the boot that they were made in."""
     devices = {}
     for row in connection.execute(
-        "SELECT uuid, gpu, model, pci, mig, capacity, used_unix,"
+        "SELECT uuid, gpu, model, pci, mig, capacity, NULL, memory_bytes, used_unix,"
         " busy, joules, unattributed_busy, unattributed_joules,"
         " active, idle, free, unavailable, unknown, until, seen_at, energy, unseen FROM device"
     ):
-        info, used_unix, mark = GpuInfo(*row[:6]), row[6], row[16:]
-        use = DeviceUse(*row[7:11])._replace(states=States(*row[11:16]))
+        info, used_unix, mark = GpuInfo(*row[:8]), row[8], row[18:]
+        use = DeviceUse(*row[9:13])._replace(states=States(*row[13:18]))
         known = same_boot and mark[0] is not None
         devices[info.uuid] = SavedDevice(info, use, Mark(*mark) if known else None, used_unix, mark[1] is None)
     return devices
@@ -101,7 +104,7 @@ def read_runs(connection: sqlite3.Connection, where: str, values: tuple[str | fl
     for row in connection.execute(
         "SELECT d.uuid, t.id, t.held, t.busy, t.joules, t.memory_peak, t.used_unix, t.sm_active,"
         " o.id, o.user, o.project, o.run, o.cpu_seconds, o.started_unix, o.root_pid, o.root_ticks,"
-        " o.source, o.name, o.kind, o.batch_job, o.url"
+        " o.source, o.name, o.kind, o.batch_job, o.url, o.group_name"
         " FROM run_total t JOIN owner o ON o.id = t.owner JOIN device d ON d.id = t.device"
         f" WHERE {where}",
         values,

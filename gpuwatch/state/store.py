@@ -15,6 +15,7 @@ from gpuwatch.errors import DiskRefused
 from gpuwatch.model import Changes, GpuInfo, OnDevice, Owner, RunTotal
 from gpuwatch.state import bins
 from gpuwatch.state.file import FILE_NAME, keep_apart, lock_directory, open_file, set_aside
+from gpuwatch.state.recent import Recent
 from gpuwatch.state.saved import TAKEN_OUT, Saved, SavedRuns, read_counts, read_devices, read_people, read_runs
 from gpuwatch.units import DAY, HOUR, MINUTE
 
@@ -103,11 +104,22 @@ class Store:
         self._owners.update(runs.owner_ids)
         return runs
 
+    @contextmanager
+    def recent(self) -> Iterator[Recent]:
+        """The end of the record, to be read before the first commit."""
+        with _told("cannot read the state file"):
+            yield Recent(self._db, self._minute)
+
     def _meta(self, key: str) -> str | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0]
 
     # Writing, once a cycle
+
+    def note_node(self, name: str) -> None:
+        """Whose record this is: those who read it later may be elsewhere."""
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('node', ?)", (name,))
 
     def commit(self, changes: Changes, infos: Mapping[str, GpuInfo], *, unix: float) -> None:
         """Save the changes; at the first commit of a minute, the last one's charges with them. All or nothing."""
@@ -138,16 +150,18 @@ class Store:
     def _write_owners(self, changes: Changes) -> None:
         if changes.details:
             self._db.executemany(
-                "UPDATE owner SET source=?, kind=?, name=?, batch_job=?, url=?, started_unix=?, root_pid=?,"
-                " root_ticks=? WHERE id=?",
+                "UPDATE owner SET source=?, kind=?, name=?, batch_job=?, url=?, group_name=?, started_unix=?,"
+                " root_pid=?, root_ticks=? WHERE id=?",
                 [
-                    (r.source, r.kind, r.name, r.batch_job, r.url, r.started_unix, *r.root, self._id(owner))
+                    (r.source, r.kind, r.name, r.batch_job, r.url, r.group, r.started_unix, *r.root, self._id(owner))
                     for owner, r in changes.details.items()
                 ],
             )
         if changes.cpu_seconds:
             self._db.executemany(
-                "UPDATE owner SET cpu_seconds=? WHERE id=?",
+                # A total below its mark has begun anew, like that of a run that comes back after more than 40 days.
+                "UPDATE owner SET cpu_seconds=?1, cpu_seconds_mark=iif(?1 < cpu_seconds_mark, 0, cpu_seconds_mark)"
+                " WHERE id=?2",
                 [(seconds, self._id(owner)) for owner, seconds in changes.cpu_seconds.items()],
             )
 
@@ -162,11 +176,12 @@ class Store:
                     (uuid, info.index, info.model, info.pci, info.mig, info.capacity, unix, unix),
                 )
                 self._devices[uuid] = cursor.lastrowid or 0
-            about = (info.index, info.model, info.pci, info.mig, info.capacity)
+            about = (info.index, info.model, info.pci, info.mig, info.capacity, info.memory_bytes)
             seen = mark is not None and not mark.unseen
             rows.append((*about, seen, unix, *use[:4], *use.states, *(mark or TAKEN_OUT), self._devices[uuid]))
         self._db.executemany(
-            "UPDATE device SET gpu=?, model=?, pci=?, mig=?, capacity=?, used_unix=iif(?, ?, used_unix),"
+            "UPDATE device SET gpu=?, model=?, pci=?, mig=?, capacity=?, memory_bytes=?,"
+            " used_unix=iif(?, ?, used_unix),"
             " busy=?, joules=?, unattributed_busy=?, unattributed_joules=?,"
             " active=?, idle=?, free=?, unavailable=?, unknown=?, until=?, seen_at=?, energy=?, unseen=?"
             " WHERE id=?",
@@ -186,11 +201,11 @@ class Store:
 
     def _write_runs(self, changes: Changes) -> None:
         rows = []
-        for key, total in changes.runs.items():
-            if key not in self._totals:
-                self._totals[key] = self._id_of_total(key)
-            use, peak, used_unix, sm_active = total
-            rows.append((*use, peak, used_unix, sm_active, self._totals[key]))
+        for key, (use, peak, used_unix, sm_active) in changes.runs.items():
+            row_id = self._totals.get(key)
+            if row_id is None:
+                row_id = self._totals[key] = self._id_of_total(key)
+            rows.append((*use, peak, used_unix, sm_active, row_id))
         self._db.executemany(
             "UPDATE run_total SET held=?, busy=?, joules=?, memory_peak=?, used_unix=?, sm_active=? WHERE id=?", rows
         )
