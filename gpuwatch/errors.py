@@ -43,3 +43,36 @@ class ServiceError(GpuwatchError):
 
 class Unheard(GpuwatchError):
     """What a process announced reached no agent, or was refused."""
+
+
+class SlackRefused(GpuwatchError):
+    """Slack has answered that it does not do this: the token, the channel or a right is not as it should be."""
+
+    def __init__(self, sentence: str, *, code: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
+        """How Slack names it; empty where it was not asked."""
+
+
+class SlackUnreachable(GpuwatchError):
+    """Slack was not reached, or put us off: nothing was posted, and later it may work."""
+
+
+class SlackUnsure(GpuwatchError):
+    """A message was sent off and no answer came: it may have been posted, or not."""
+
+
+class NothingRecorded(GpuwatchError):
+    """The record was read, and has nothing of what was asked: a period before it, a person or run it does not know."""
+
+
+class PrometheusError(GpuwatchError):
+    """The Prometheus server cannot be asked as it is configured, or gives no answer that can be used."""
+
+
+class QueryTooHeavy(PrometheusError):
+    """The server would not go through with a query: it is too much at once, or took too long."""
+
+
+class Ambiguous(GpuwatchError):
+    """A name that was given is that of several things."""

@@ -64,8 +64,11 @@ def _key(metric: Mapping[str, str]) -> tuple[str, frozenset[tuple[str, str]]]:
 
 
 @contextmanager
-def prometheus(folder: Path, port: int, **more: Any) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes a port of the loopback each second, as the job `gpuwatch`; `more` is set in that."""
+def prometheus(folder: Path, port: int | None, **more: Any) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes a port of the loopback each second, as the job `gpuwatch`; `more` is set in that.
+
+    Without a port it scrapes nothing, and has what blocks there are in the folder's `data`.
+    """
     binary = program("prometheus")
     config, server = folder / "prometheus.yml", Prometheus(free_port())
     job = {
@@ -75,7 +78,8 @@ def prometheus(folder: Path, port: int, **more: Any) -> Iterator[Prometheus]:
         "static_configs": [{"targets": [f"127.0.0.1:{port}"]}],
         **more,
     }
-    config.write_text(json.dumps({"scrape_configs": [job]}), encoding="utf-8")  # JSON is YAML
+    jobs = [] if port is None else [job]
+    config.write_text(json.dumps({"scrape_configs": jobs}), encoding="utf-8")  # JSON is YAML
     command = [
         binary, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{server.port}",

@@ -21,14 +21,18 @@ from gpuwatch.service.install import install, uninstall
 from gpuwatch.service.installation import HIDDEN, Installation, check_installation
 from gpuwatch.service.place import Place
 from gpuwatch.service.systemctl import RUNNING_SYSTEMD, Systemctl
-from gpuwatch.service.unit import UNIT_NAME
+from gpuwatch.service.unit import REPORT_NAME, TIMER_NAME, UNIT_NAME
 
 ROOT = Path(__file__).parent.parent
-UNIT = ROOT / "systemd" / UNIT_NAME
 COMMAND = Path("/opt/gpuwatch/bin/gpuwatch")
 NOBODY = 65534
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root installs services and gives rights away")
 Tree = dict[str, tuple[int, str]]
+ENABLED = [
+    "gpuwatch.service is enabled: it starts with the image",
+    "On one host of the fleet, this has last week's report sent to Slack each Monday:",
+    "  systemctl enable --now gpuwatch-report.timer",
+]
 
 
 def ended(command: list[str | Path]) -> subprocess.CompletedProcess[str]:
@@ -110,9 +114,15 @@ def gpuwatch(image: Path, command: str, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_the_wheel_carries_the_unit(wheel: Path) -> None:
+def test_the_wheel_carries_the_units(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        assert archive.read(f"gpuwatch/service/{UNIT_NAME}") == UNIT.read_bytes()
+        for name in (UNIT_NAME, REPORT_NAME, TIMER_NAME):
+            assert archive.read(f"gpuwatch/service/{name}") == (ROOT / "systemd" / name).read_bytes()
+
+
+def test_the_wheel_carries_the_page_of_reports(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        assert {f"gpuwatch/report/html/page.{kind}" for kind in ("html", "css")} <= set(archive.namelist())
 
 
 @AS_ROOT
@@ -120,20 +130,22 @@ def test_it_comes_and_goes_without_a_trace(image: Path) -> None:
     place, before = Place(image), tree(image)
     assert gpuwatch(image, "install-service") == [
         f"wrote {place.config}",
-        f"wrote {place.unit}",
-        "gpuwatch.service is enabled: it starts with the image",
+        *(f"wrote {path}" for path in (place.unit, place.report, place.timer)),
+        *ENABLED,
     ]
     installed = tree(image)
     assert f"\nExecStart={COMMAND} agent --state-dir %S/gpuwatch\n" in place.unit.read_text(encoding="utf-8")
     assert place.config.read_text(encoding="utf-8") == example()
-    assert place.link.is_symlink()
-    assert {path.stat().st_mode & 0o777 for path in (place.unit, place.config)} == {0o644}
+    assert f"\nExecStart={COMMAND} report " in place.report.read_text(encoding="utf-8")
+    assert [link.is_symlink() for link in place.links] == [True, False]
+    files = (place.unit, place.report, place.timer, place.config)
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o644}
 
-    assert gpuwatch(image, "install-service") == ["gpuwatch.service is enabled: it starts with the image"]
+    assert gpuwatch(image, "install-service") == ENABLED
     assert tree(image) == installed
 
     assert gpuwatch(image, "uninstall-service") == [
-        f"removed {path}" for path in (place.config, place.link, place.unit)
+        f"removed {path}" for path in (place.config, place.links[0], place.timer, place.report, place.unit)
     ]
     assert tree(image) == before
     assert gpuwatch(image, "uninstall-service") == ["nothing to remove: gpuwatch.service is not installed"]
@@ -146,8 +158,8 @@ def test_what_people_wrote_goes_only_with_purge(image: Path) -> None:
     gpuwatch(image, "install-service")
     with place.config.open("a", encoding="utf-8") as config:
         config.write("# Ann was here\n")
-    place.drop_ins.mkdir()
-    drop_in = place.drop_ins / "override.conf"
+    place.drop_ins[0].mkdir()
+    drop_in = place.drop_ins[0] / "override.conf"
     drop_in.write_text("[Service]\nNice=19\n", encoding="utf-8")
     link, folder = place.record
     folder.mkdir(parents=True)
@@ -156,8 +168,8 @@ def test_what_people_wrote_goes_only_with_purge(image: Path) -> None:
 
     somebodys = [place.config, drop_in, link, folder]
     said = gpuwatch(image, "uninstall-service")
-    assert said[2:] == [f"kept {path} (--purge removes it)" for path in somebodys]
-    assert gpuwatch(image, "uninstall-service")[1:] == said[2:]
+    assert said[4:] == [f"kept {path} (--purge removes it)" for path in somebodys]
+    assert gpuwatch(image, "uninstall-service")[1:] == said[4:]
     assert all(path.exists() for path in somebodys)
 
     assert gpuwatch(image, "uninstall-service", "--purge") == [f"removed {path}" for path in somebodys]
@@ -166,10 +178,11 @@ def test_what_people_wrote_goes_only_with_purge(image: Path) -> None:
 
 
 @AS_ROOT
-def test_an_empty_drop_in_folder_goes_too(image: Path) -> None:
+def test_empty_drop_in_folders_go_too(image: Path) -> None:
     before = tree(image)
     gpuwatch(image, "install-service")
-    Place(image).drop_ins.mkdir()
+    for folder in Place(image).drop_ins:
+        folder.mkdir()
     gpuwatch(image, "uninstall-service")
     assert tree(image) == before
 
@@ -189,7 +202,8 @@ def test_a_configuration_that_was_there_is_left_alone(image: Path) -> None:
     place, systemctl = Place(image), Systemctl(image)
     place.config.parent.mkdir()
     place.config.write_text(example(), encoding="utf-8")
-    assert install(place, systemctl, command=COMMAND, version="1", config=example()) == [place.unit]
+    units = [place.unit, place.report, place.timer]
+    assert install(place, systemctl, command=COMMAND, version="1", config=example()) == units
     assert uninstall(place, systemctl, purge=False).kept == [place.config]
     assert place.config.exists()
 
@@ -200,8 +214,8 @@ def test_a_failure_halfway_leaves_what_was_there(image: Path, version: str) -> N
     place, systemctl = Place(image), Systemctl(image)
     if version:
         install(place, systemctl, command=COMMAND, version=version, config="# mine\n")
-        shutil.rmtree(place.link.parent)
-    place.link.parent.write_text("no folder", encoding="utf-8")  # so it cannot be enabled
+        shutil.rmtree(place.links[0].parent)
+    place.links[0].parent.write_text("no folder", encoding="utf-8")  # so it cannot be enabled
     before = tree(image)
     with pytest.raises(ServiceError, match=r"systemctl enable .* failed: .*; all files are as they were"):
         install(place, systemctl, command=COMMAND, version="2", config="# new\n")

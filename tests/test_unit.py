@@ -43,7 +43,7 @@ def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     if request.param == "as shipped":
         return UNIT
     path = tmp_path / UNIT_NAME
-    text = unit_of(read_packaged_unit(), command=Path("/bin/true"), version="1.2.3", config_sha256="0" * 64)
+    text = unit_of(read_packaged_unit(UNIT_NAME), command=Path("/bin/true"), version="1.2.3", config_sha256="0" * 64)
     path.write_text(text, encoding="utf-8")
     return path
 
@@ -68,13 +68,13 @@ def test_it_has_two_rights_and_sees_everybody() -> None:
 
 def test_there_is_one_unit() -> None:
     assert (ROOT / "gpuwatch" / "service" / UNIT_NAME).resolve() == UNIT
-    assert read_packaged_unit() == UNIT.read_text(encoding="utf-8")
+    assert read_packaged_unit(UNIT_NAME) == UNIT.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", ["/opt/my tools/gpuwatch", "/opt/100%/gpuwatch", "/opt/$HOME/gpuwatch", "/opt/a\nb"])
 def test_a_path_that_means_something_to_systemd_is_refused(path: str) -> None:
     with pytest.raises(ServiceError, match="plain"):
-        unit_of(read_packaged_unit(), command=Path(path), version="1", config_sha256="")
+        unit_of(read_packaged_unit(UNIT_NAME), command=Path(path), version="1", config_sha256="")
 
 
 # The rights that the unit gives, without systemd

@@ -14,8 +14,11 @@ from gpuwatch.errors import UsageError
 LONGEST_BYTES = 2**20
 
 
-def read_document(path: Path, *, optional: bool = False) -> dict[str, Any]:
-    """The TOML document in a file; an `optional` one that is not there is empty. Raises UsageError."""
+def read_document(path: Path, *, optional: bool = False, private: bool = False) -> dict[str, Any]:
+    """The TOML document in a file. Raises UsageError.
+
+    An `optional` one that is not there is empty, and so is a `private` one that this user may not read.
+    """
     try:
         # Not blocking: to open a FIFO would wait for somebody to write into it.
         with open(path, "rb", opener=lambda name, mode: os.open(name, mode | os.O_NONBLOCK)) as file:
@@ -26,8 +29,12 @@ def read_document(path: Path, *, optional: bool = False) -> dict[str, Any]:
         if optional:
             return {}
         raise _unusable(path, "there is no such file") from error
+    except PermissionError as error:
+        if private:
+            return {}
+        raise _unreadable(path, error) from error
     except OSError as error:
-        raise _unusable(path, f"it cannot be read ({error.strerror})") from error
+        raise _unreadable(path, error) from error
     if len(content) > LONGEST_BYTES:
         raise _unusable(path, "it is longer than 1 MiB")
     return parse_document(content, path)
@@ -44,6 +51,10 @@ def parse_document(content: bytes, path: Path) -> dict[str, Any]:
         raise _unusable(path, f"it is no valid TOML: {escaped(str(error))}") from error
     except (ValueError, RecursionError) as error:
         raise _unusable(path, "it has a number that is too long, or lists within lists without end") from error
+
+
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return _unusable(path, f"it cannot be read ({error.strerror})")
 
 
 def _unusable(path: Path, problem: str) -> UsageError:

@@ -1,40 +1,44 @@
-"""The command line: one file a command, each importing what it alone needs. The only folder that knows click."""
+"""The command line: one file a command, loaded when that command is called. The only folder that knows click."""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from typing import Final
 
 import click
 
 from gpuwatch import __version__
-from gpuwatch.cli.agent import agent
-from gpuwatch.cli.check import check
-from gpuwatch.cli.config import config
-from gpuwatch.cli.demo import demo
-from gpuwatch.cli.explain import explain
-from gpuwatch.cli.maintenance import maintenance
-from gpuwatch.cli.run import run
-from gpuwatch.cli.service import install_service, uninstall_service
-from gpuwatch.cli.status import status
 from gpuwatch.errors import GpuwatchError
 
+_FILES: Final = {"install-service": "service", "uninstall-service": "service"}
+"""Of the commands that are not in a file of their own name."""
+_COMMANDS: Final = (
+    "agent", "alerts", "check", "compare", "config", "demo", "explain", "export", "install-service", "maintenance",
+    "report", "rules", "run", "show", "snooze", "status", "stop", "uninstall-service",
+)  # fmt: skip
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """All commands, of which the agent is to carry no other: they would be most of a MiB."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names, as the help has them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name; None where there is none."""
+        if cmd_name not in _COMMANDS:
+            return None
+        file = import_module(f"gpuwatch.cli.{_FILES.get(cmd_name, cmd_name)}")
+        found: click.Command = getattr(file, cmd_name.replace("-", "_"))
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gpuwatch")
 def command() -> None:
     """See what every GPU does, whose run is doing it, and what it adds up to."""
-
-
-command.add_command(agent)
-command.add_command(check)
-command.add_command(config)
-command.add_command(demo)
-command.add_command(explain)
-command.add_command(maintenance)
-command.add_command(run)
-command.add_command(status)
-command.add_command(install_service)
-command.add_command(uninstall_service)
 
 
 def main() -> None:

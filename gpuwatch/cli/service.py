@@ -1,4 +1,4 @@
-"""`gpuwatch install-service` and `gpuwatch uninstall-service`: the agent as a systemd service."""
+"""`gpuwatch install-service` and `gpuwatch uninstall-service`: the agent as a systemd service, and a report's timer."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ _ROOT = click.option(
     type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
     help="Into the image of a system at DIR; nothing is started.",
 )
+_TIMER = """\
+On one host of the fleet, this has last week's report sent to Slack each Monday:
+  systemctl enable --now gpuwatch-report.timer"""
 _NEXT = """
   gpuwatch status             who is on what
   systemctl status gpuwatch   how the agent fares
@@ -41,10 +44,10 @@ def install_service(root: Path | None) -> None:
     for path in written:
         click.echo(f"wrote {path}")
     if not systemctl.live:
-        click.echo("gpuwatch.service is enabled: it starts with the image")
+        click.echo(f"gpuwatch.service is enabled: it starts with the image\n{_TIMER}")
         return
     status = start(systemctl, anew=place.unit in written)
-    click.echo(f"gpuwatch.service is active: {status}\n{_NEXT}")
+    click.echo(f"gpuwatch.service is active: {status}\n{_NEXT}\n\n{_TIMER}")
 
 
 @click.command("uninstall-service")

@@ -10,7 +10,16 @@ from typing import NamedTuple
 from gpuwatch.errors import ServiceError
 from gpuwatch.service.place import Place, files_in, read_if_there, remove, remove_if_empty, restoring, write
 from gpuwatch.service.systemctl import Systemctl
-from gpuwatch.service.unit import UNIT_NAME, parse_config_sha256, read_packaged_unit, sha256, unit_of
+from gpuwatch.service.unit import (
+    REPORT_NAME,
+    TIMER_NAME,
+    UNIT_NAME,
+    parse_config_sha256,
+    read_packaged_unit,
+    sha256,
+    started_by,
+    unit_of,
+)
 
 
 class Removal(NamedTuple):
@@ -21,7 +30,9 @@ class Removal(NamedTuple):
 
 
 def install(place: Place, systemctl: Systemctl, *, command: Path, version: str, config: str) -> list[Path]:
-    """Write the unit that starts `command`, and `config` where there is no configuration; have it start at boot.
+    """Write the units that start `command`, and `config` where there is no configuration; have the agent start at boot.
+
+    The timer of the weekly report is written, and not enabled: one host of the fleet is to have it.
 
     Returns what was written: nothing where all was there already. Raises ServiceError, and leaves things as they were.
     """
@@ -31,9 +42,12 @@ def install(place: Place, systemctl: Systemctl, *, command: Path, version: str, 
     if not os.path.lexists(place.config):
         wanted[place.config] = config.encode()
         digest = sha256(wanted[place.config])
-    unit = unit_of(read_packaged_unit(), command=command, version=version, config_sha256=digest).encode()
-    if unit != before:
-        wanted[place.unit] = unit
+    units = {
+        place.unit: unit_of(read_packaged_unit(UNIT_NAME), command=command, version=version, config_sha256=digest),
+        place.report: started_by(read_packaged_unit(REPORT_NAME), command),
+        place.timer: read_packaged_unit(TIMER_NAME),
+    }
+    wanted |= {path: unit.encode() for path, unit in units.items() if unit.encode() != read_if_there(path)}
     try:
         with restoring(list(wanted)):
             for path, data in wanted.items():
@@ -71,14 +85,14 @@ def uninstall(place: Place, systemctl: Systemctl, *, purge: bool) -> Removal:
     ours, theirs = _sorted(place, unit or b"")
     removed = [path for path in ([*theirs, *ours] if purge else ours) if os.path.lexists(path)]
     kept = [path for path in theirs if os.path.lexists(path) and not purge]
-    if unit is not None:
-        systemctl.stop()
-        systemctl.disable()
+    there = [path.name for path in (place.timer, place.report, place.unit) if path.exists()]
+    systemctl.stop(there)
+    systemctl.disable(there)
     try:
         for path in removed:
             remove(path)
-        remove_if_empty(place.drop_ins)
-        remove_if_empty(place.config.parent)
+        for folder in (*place.drop_ins, place.config.parent):
+            remove_if_empty(folder)
     except OSError as error:
         left = ", ".join(str(path) for path in removed if os.path.lexists(path))
         raise ServiceError(f"{error}; the service is stopped, and still there: {left or 'an empty folder'}") from error
@@ -91,5 +105,6 @@ def _sorted(place: Place, unit: bytes) -> tuple[list[Path], list[Path]]:
     written = parse_config_sha256(unit.decode("utf-8", "replace"))
     config = read_if_there(place.config)
     ours = [place.config] if config is not None and sha256(config) == written else []
-    theirs = [path for folder in (place.config.parent, place.drop_ins) for path in files_in(folder)]
-    return [*ours, place.link, place.unit], [path for path in (*theirs, *place.record) if path not in ours]
+    theirs = [path for folder in (place.config.parent, *place.drop_ins) for path in files_in(folder)]
+    ours += [*place.links, place.timer, place.report, place.unit]
+    return ours, [path for path in (*theirs, *place.record) if path not in ours]

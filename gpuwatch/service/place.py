@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuwatch.errors import GpuwatchError, ServiceError
-from gpuwatch.service.unit import UNIT_NAME
+from gpuwatch.service.unit import REPORT_NAME, TIMER_NAME, UNIT_NAME
 
 _MODE = 0o644
 
@@ -23,19 +23,37 @@ class Place:
     root: Path
 
     @property
+    def units(self) -> Path:
+        """The folder of the units that an administrator installs."""
+        return self.root / "etc/systemd/system"
+
+    @property
     def unit(self) -> Path:
-        """The unit."""
-        return self.root / "etc/systemd/system" / UNIT_NAME
+        """The unit of the agent."""
+        return self.units / UNIT_NAME
 
     @property
-    def link(self) -> Path:
-        """What starts it at boot."""
-        return self.unit.parent / "multi-user.target.wants" / UNIT_NAME
+    def report(self) -> Path:
+        """The unit that delivers a report."""
+        return self.units / REPORT_NAME
 
     @property
-    def drop_ins(self) -> Path:
-        """The folder in which `systemctl edit` keeps the operator's changes."""
-        return self.unit.parent / f"{UNIT_NAME}.d"
+    def timer(self) -> Path:
+        """What starts that each week, once somebody has enabled it."""
+        return self.units / TIMER_NAME
+
+    @property
+    def links(self) -> tuple[Path, Path]:
+        """What starts the agent at boot, and the timer where it is enabled."""
+        return (
+            self.units / "multi-user.target.wants" / UNIT_NAME,
+            self.units / "timers.target.wants" / TIMER_NAME,
+        )
+
+    @property
+    def drop_ins(self) -> tuple[Path, ...]:
+        """The folders in which `systemctl edit` keeps the operator's changes."""
+        return tuple(self.units / f"{name}.d" for name in (UNIT_NAME, REPORT_NAME, TIMER_NAME))
 
     @property
     def config(self) -> Path:

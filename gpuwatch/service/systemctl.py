@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from gpuwatch.errors import ServiceError
@@ -16,7 +17,9 @@ RUNNING_SYSTEMD = Path("/run/systemd/system")
 
 
 class Systemctl:
-    """Commands about the unit. In an image, `live` is False: nothing runs there, and nothing is to be told.
+    """Commands about the units, where none is named about the agent's.
+
+    In an image, `live` is False: nothing runs there, and nothing is to be told.
 
     All raise ServiceError with what systemctl said.
     """
@@ -42,24 +45,26 @@ class Systemctl:
         """Start it at boot."""
         self._run("enable", UNIT_NAME)
 
-    def disable(self) -> None:
-        """Do not start it at boot any more."""
-        self._run("disable", UNIT_NAME)
+    def disable(self, names: Sequence[str]) -> None:
+        """Do not start these at boot any more; one that is never started at boot is left as it is."""
+        if names:
+            self._run("disable", *names)
 
     def start(self, *, anew: bool) -> None:
         """Start it, and wait until it serves; with `anew`, stop it first."""
         self._run("restart" if anew else "start", UNIT_NAME)
 
-    def stop(self) -> None:
-        """Stop it, and forget that it ever failed."""
-        if self.live:
-            self._run("stop", UNIT_NAME)
-            if self.show("ActiveState") == "failed":
-                self._run("reset-failed", UNIT_NAME)
+    def stop(self, names: Sequence[str]) -> None:
+        """Stop these, and forget that they ever failed."""
+        if self.live and names:
+            self._run("stop", *names)
+            for name in names:
+                if self.show("ActiveState", name) == "failed":
+                    self._run("reset-failed", name)
 
-    def show(self, name: str) -> str:
-        """A property of the unit."""
-        return self._run("show", "--property", name, "--value", UNIT_NAME)
+    def show(self, name: str, unit: str = UNIT_NAME) -> str:
+        """A property of a unit."""
+        return self._run("show", "--property", name, "--value", unit)
 
     def _run(self, *arguments: str) -> str:
         assert self._program is not None

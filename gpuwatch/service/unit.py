@@ -1,4 +1,4 @@
-"""The text of the unit: the packaged one, with this installation in it. Nothing is written here."""
+"""The text of the units: the packaged ones, with this installation in them. Nothing is written here."""
 
 from __future__ import annotations
 
@@ -10,30 +10,36 @@ from pathlib import Path
 from gpuwatch.errors import ServiceError
 
 UNIT_NAME = "gpuwatch.service"
+REPORT_NAME = "gpuwatch-report.service"
+TIMER_NAME = "gpuwatch-report.timer"
 _PACKAGED_COMMAND = "ExecStart=/usr/bin/env gpuwatch "
 _DIGEST = re.compile(r"^ConfigSha256=([0-9a-f]{64})$", re.MULTILINE)
 _PLAIN_PATH = re.compile(r"/[\w./+@:-]+", re.ASCII)
 
 
-def read_packaged_unit() -> str:
-    """The unit as it is shipped."""
-    return files("gpuwatch.service").joinpath(UNIT_NAME).read_text(encoding="utf-8")
+def read_packaged_unit(name: str) -> str:
+    """A unit as it is shipped."""
+    return files("gpuwatch.service").joinpath(name).read_text(encoding="utf-8")
 
 
 def unit_of(packaged: str, *, command: Path, version: str, config_sha256: str) -> str:
-    """The unit that starts `command`.
+    """The unit of the agent that `command` is.
 
     systemd leaves a section alone whose name begins with `X-`. There the unit says which version wrote it, so that an
     update of the package changes it, and what was written as the configuration, so that an edited one is known.
     Raises ServiceError where the path has characters that mean something in a unit.
     """
+    note = f"\n[X-Gpuwatch]\nVersion={version}\n"
+    return started_by(packaged, command) + note + (f"ConfigSha256={config_sha256}\n" if config_sha256 else "")
+
+
+def started_by(packaged: str, command: Path) -> str:
+    """A unit that starts `command` where the packaged one starts gpuwatch. Raises ServiceError as `unit_of` does."""
     if not _PLAIN_PATH.fullmatch(str(command)):
         raise ServiceError(f"the path {str(command)!r} cannot stand in a unit: install gpuwatch at a plain one")
     if packaged.count(_PACKAGED_COMMAND) != 1:
-        raise ServiceError(f"the packaged {UNIT_NAME} is not as it was shipped: install gpuwatch again")
-    text = packaged.replace(_PACKAGED_COMMAND, f"ExecStart={command} ")
-    note = f"\n[X-Gpuwatch]\nVersion={version}\n"
-    return text + note + (f"ConfigSha256={config_sha256}\n" if config_sha256 else "")
+        raise ServiceError("a packaged unit is not as it was shipped: install gpuwatch again")
+    return packaged.replace(_PACKAGED_COMMAND, f"ExecStart={command} ")
 
 
 def parse_config_sha256(unit: str) -> str:
