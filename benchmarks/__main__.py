@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from benchmarks import cost, exact, resolve, restart, state_size
+from benchmarks import cost, day, exact, fleet, history, resolve, restart, rules, state_size, week
 from benchmarks.report import Figure, Options, describe_machine, passed, print_table
 
 Harness = Callable[[Options], list[Figure]]
@@ -20,6 +20,11 @@ HARNESSES: Final[Mapping[str, Harness]] = {
     "resolve": resolve.run,
     "restart": restart.run,
     "state_size": state_size.run,
+    "day": day.run,
+    "history": history.run,
+    "fleet": fleet.run,
+    "rules": rules.run,
+    "week": week.run,
 }
 
 
