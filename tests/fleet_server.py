@@ -22,9 +22,13 @@ _STEPS = {"1m": 60, "5m": 300}
 
 @contextmanager
 def readings(folder: Path) -> Iterator[Prometheus]:
-    """A server with what was scraped. The other servers have their folders beside its own, which is called `raw`."""
+    """A server with what was scraped. The other servers have their folders beside its own, which is called `raw`.
+
+    They begin with copies of its blocks as they were: a running server joins them, and removes the parts.
+    """
     folder.mkdir()
-    fleet.write_blocks(folder / "data")
+    fleet.write_blocks(folder / "blocks")
+    shutil.copytree(folder / "blocks", folder / "data")
     with prometheus(folder, free_port()) as server:
         yield server
 
@@ -68,7 +72,7 @@ def records_of_two(folder: Path) -> Iterator[Prometheus]:
 def _serving(folder: Path) -> Iterator[Prometheus]:
     """A server with what was scraped and with what the folder's text has."""
     data = folder / "data"
-    shutil.copytree(folder.parent / "raw" / "data", data, ignore=shutil.ignore_patterns("lock", "wal", "chunks_head"))
+    shutil.copytree(folder.parent / "raw" / "blocks", data)
     text = folder / "recorded.om"
     command = [program("promtool"), "tsdb", "create-blocks-from", "openmetrics", str(text), str(data)]
     subprocess.run(command, check=True, capture_output=True, timeout=60)

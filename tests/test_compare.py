@@ -102,6 +102,8 @@ def test_ci_gets_an_exit_status_and_a_sentence(machine: FakeMachine) -> None:
         (("resnet", "wandb:x1"), "resnet may be 2 runs"),
         (("wandb:x1", "wandb:brief"), "held GPUs for 30 s"),
         (("wandb:x1", "slurm:4711", "--fail-below", "-1"), "--fail-below"),
+        (("wandb:x1", "slurm:4711", "--fail-below", "nan"), "it must be a number like 0.9"),
+        (("wandb:x1", "slurm:4711", "--fail-below", "inf"), "it must be a number like 0.9"),
     ],
 )
 def test_what_cannot_be_compared_has_a_status_of_its_own(

@@ -22,7 +22,15 @@ from gpuwatch.alert.people import email_of
 from gpuwatch.alert.slack import LONGEST_WAIT_SECONDS, Slack
 from gpuwatch.alert.workspace import Workspace
 from gpuwatch.cli.deliver import deliver_report
-from gpuwatch.errors import GpuwatchError, SlackRefused, SlackUnreachable, SlackUnsure, StateError, UsageError
+from gpuwatch.errors import (
+    GpuwatchError,
+    PrometheusError,
+    SlackRefused,
+    SlackUnreachable,
+    SlackUnsure,
+    StateError,
+    UsageError,
+)
 from gpuwatch.model.outbox import Place
 from gpuwatch.report.period import parse_period
 from gpuwatch.report.policy import Policy
@@ -369,6 +377,19 @@ def test_what_may_have_been_posted_is_not_sent_again(desk: Desk) -> None:
     assert (status, "may have been posted by a try that was cut off" in said[1]) == (1, True)
     assert len(desk.api.read_in("C1")) == 1
     assert len(desk.api.read_in("Uann")) == 1
+
+
+def test_what_cannot_be_read_was_not_sent(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object) -> None:
+        raise PrometheusError("cannot be reached")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gpuwatch.report.slack_blocks.person_message", unreachable)
+        with pytest.raises(PrometheusError):
+            desk.deliver()
+    assert len(desk.api.posts) == 2
+    assert desk.deliver()[0] == 0
+    assert len(desk.api.posts) == 2 + len(EVERYBODY)
 
 
 def test_a_wrong_channel_keeps_nobody_from_their_own(desk: Desk) -> None:

@@ -11,14 +11,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from doorway import doorway, knock, registered, say, say_as
 from node import QUICK, TRAINERS, environment, program
 from rig import idle_processes, wait_until
 from standin.driver import StandIn
 from standin.trace import steady_trace
 
+from gpuwatch.agent.explanation import AskedRegistrations
 from gpuwatch.agent.registry import Registry
 from gpuwatch.attribute.resolver import RULES
+from gpuwatch.cli import command
+from gpuwatch.sense.process import read_lineage
 
 RUN = "named:resnet-tosrqhnh1z"
 NOBODY_LISTENS = "could not read its registration: no agent listens on this node: start one with `gpuwatch agent`"
@@ -123,6 +127,21 @@ def test_a_user_may_ask_what_their_own_process_said(registry: Registry, at: Path
         assert b"no such process" in connection.recv(4096)
 
 
+def test_the_agent_is_not_asked_about_others_which_it_would_not_tell(registry: Registry, at: Path) -> None:
+    """It would refuse, as of this process's own ancestors here, and of a person's own it was never asked then."""
+    say(at, {"run": RUN})
+    with idle_processes(1) as (pid,):
+        lineage, own = read_lineage(pid), read_lineage(os.getpid())
+        assert lineage is not None
+        assert own is not None
+        others = AskedRegistrations([at], uid=os.geteuid() + 1)
+        assert (others.of(lineage), others.of(own), others.problem) == (None, None, "")
+        asked = AskedRegistrations([at], uid=os.geteuid())
+        said = asked.of(own)
+        assert said is not None
+        assert (said.run, asked.problem) == (RUN, "")
+
+
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can take rights away")
 def test_what_could_not_be_read_is_told_with_the_right_that_is_missing(tmp_path: Path) -> None:
     """Of another user's process the run is told as well as it can be: by its command, which all may see."""
@@ -139,3 +158,9 @@ def test_a_process_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
     assert explained(4194303, tmp_path) == (
         2, [], "gpuwatch: there is no process 4194303 that this user can see; `gpuwatch check` says what is hidden\n",
     )  # fmt: skip
+
+
+def test_what_no_pid_can_be_is_told() -> None:
+    result = CliRunner().invoke(command, ["explain", "99999999999"])
+    assert result.exit_code == 2
+    assert "not in the range 1<=x<=4194304" in result.output

@@ -135,6 +135,23 @@ def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
         assert process.wait(timeout=30) == 0
 
 
+def test_a_full_disk_is_told_and_is_no_lack_of_rows(state: Path, tmp_path: Path) -> None:
+    for what in ("export", "report"):
+        ours = [sys.executable, "-m", "gpuwatch", what, "--state-dir", str(state), *SINCE]
+        with Path("/dev/full").open("w", encoding="utf-8") as full:
+            done = subprocess.run(ours, env=environment(tmp_path), stdout=full, stderr=subprocess.PIPE, check=False)
+        assert done.returncode == 2
+        assert done.stderr == b"gpuwatch: standard output cannot be written: No space left on device\n"
+
+
+def test_a_terminal_without_blocks_gets_what_it_can_show(state: Path, tmp_path: Path) -> None:
+    ours = [sys.executable, "-m", "gpuwatch", "show", "wandb:x1", "--state-dir", str(state)]
+    done = subprocess.run(
+        ours, env=environment(tmp_path) | {"PYTHONIOENCODING": "latin-1"}, capture_output=True, check=True
+    )
+    assert b"Use, 1 min a step: ? under 5 %" in done.stdout
+
+
 @pytest.mark.parametrize("lines", [csv_lines, json_lines])
 def test_rows_are_taken_as_they_are_written(lines: object) -> None:
     """However many there are: what has not been asked for has not been read."""

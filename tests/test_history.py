@@ -131,7 +131,7 @@ def test_use_is_divided_by_any_keys_in_seconds_of_whole_gpus(history: History) -
     by_user = source.usage(hours(0, 1), ["user"], {})
     assert by_user == {
         ("ann",): Usage(near(120.0), near(90.0), near(12000.0), near(45.0), 2),
-        ("ben",): Usage(near(15.0), near(1.0), near(100.0), None, 1),
+        ("ben",): Usage(near(15.0), near(1.0), near(100.0), 0.0, 1),  # of GPU-0, on which he did nothing
     }
     by_gpu = source.usage(hours(0, 1), ["node", "gpu", "kind"], {})
     assert by_gpu["n7", "n7/1:3", "service"].held == near(5.0)
@@ -246,6 +246,12 @@ def test_all_of_a_run_is_read(history: History) -> None:
         Bin(T0 + 120, 60, near(10.0), near(5.0), near(1000.0), near(2.5)),
     )
     assert record.cpu == tuple((T0 + 60 * minute, 60, 30.0) for minute in range(3))
+
+
+def test_what_did_nothing_on_a_gpu_that_tells_had_no_sm_activity(history: History) -> None:
+    record = history.read_run(SHORT)
+    assert record is not None
+    assert [(device.sm_known, device.bins[0].sm_active) for device in record.devices] == [(True, 0.0)]
 
 
 def test_a_slice_is_in_its_own_seconds_and_tells_no_sm_activity(history: History) -> None:

@@ -25,6 +25,7 @@ from gpuwatch.model import Owner
 from gpuwatch.model.history import Fleet, Source, Window
 from gpuwatch.report.document import Report
 from gpuwatch.report.html.charts import MOST_STRIPS, gather_charts
+from gpuwatch.report.html.course import strips
 from gpuwatch.report.html.cuts import MOST_BARS, MOST_CELLS, cut
 from gpuwatch.report.html.page import render_html
 from gpuwatch.report.html.shapes import HEIGHT, WIDTH, bar, columns, dots, layers, line
@@ -120,6 +121,7 @@ def test_of_one_node_each_gpu_is_shown() -> None:
     source.silent = ()
     charts = gather_charts(source, reported(source), teams={})
     assert (charts.by, {strip.name for strip in charts.strips}) == ("gpu", {f"n1/{gpu}" for gpu in range(4)})
+    assert {strip.name for strip in strips(reported(source), charts)} == {f"GPU {gpu}" for gpu in range(4)}
 
 
 def test_of_many_nodes_those_with_most_waste_are_shown() -> None:

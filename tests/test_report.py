@@ -154,12 +154,17 @@ def test_filters_of_devices_limit_the_bill_and_those_of_people_do_not() -> None:
     )
 
 
+def test_what_has_no_name_is_called_none() -> None:
+    assert headline(report_of(where={"project": ["", "clip"]})).startswith("project none, clip: ")
+
+
 @pytest.mark.parametrize(
     ("where", "message"),
     [
         ({"user": ["anne"]}, "no user 'anne' in this period; did you mean ann?"),
         ({"user": ["ann", "zoe"]}, "no user 'zoe' in this period; there is: ann, ben, cat, dan"),
         ({"node": ["n7"]}, "no node 'n7' in this period; there is: n1, n2, n9"),
+        ({"project": ["x"]}, "no project 'x' in this period; there is: chat, clip"),
         ({"team": ["visoin"]}, "no team 'visoin' in this period; did you mean vision?"),
         ({"team": ["nlp"], "user": ["ann"]}, "nobody who is asked for is in nlp"),
         ({"run": ["slurm:4712"]}, "did you mean slurm:4711?"),

@@ -151,6 +151,12 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written: No such file"), whole_file(tmp_path / "no/report.csv"):
         pass
+    with pytest.raises(UsageError, match="cannot be written: File name too long"), whole_file(tmp_path / ("x" * 300)):
+        pass
+    (tmp_path / f".planted.csv.{os.getpid()}").symlink_to(tmp_path / "somebody's")
+    with pytest.raises(UsageError, match="cannot be written: File exists"), whole_file(tmp_path / "planted.csv"):
+        pass
+    assert not (tmp_path / "somebody's").exists()
     os.mkfifo(tmp_path / "fifo")
     reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
     with whole_file(tmp_path / "fifo") as file:
@@ -210,13 +216,13 @@ def test_no_record_says_what_to_do(tmp_path: Path) -> None:
 
 def test_a_password_goes_to_its_own_server_only() -> None:
     known = Server("https://p:9090", Path("ca.pem"), "reader", Path("password"))
-    assert source._server(known, None) == known
-    assert source._server(known, "https://p:9090/prefix/").user == "reader"
-    other = source._server(known, "http://evil:9090")
+    assert source.server_at(known, None) == known
+    assert source.server_at(known, "https://p:9090/prefix/").user == "reader"
+    other = source.server_at(known, "http://evil:9090")
     assert (other.user, other.password_file, other.token_file) == ("", None, None)
-    assert source._server(Server(user="reader", token_file=Path("t")), "http://p").token_file == Path("t")
+    assert source.server_at(Server(user="reader", token_file=Path("t")), "http://p").token_file == Path("t")
     with pytest.raises(UsageError, match="--prometheus must be a URL"):
-        source._server(known, "p:9090")
+        source.server_at(known, "p:9090")
 
 
 def test_whoever_asks_goes_by_their_alias(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,11 @@ def test_the_json_is_as_its_schema_says(by: tuple[str, ...], policy: Policy) -> 
     assert ("cost" in document) == ("idle_cost" in document["rows"][0]) == (policy.gpu_hour is not None)
 
 
+def test_json_does_nothing_to_a_terminal_and_can_be_written_to_any() -> None:
+    assert not re.search(r"[^\n -~]", render_json(hostile(), explain=False))
+    assert document_of(hostile())["rows"][0]["project"] == HOSTILE
+
+
 def test_the_json_adds_up_and_tells_where_it_is_from() -> None:
     document = document_of(report_of())
     held = sum(row["held_gpu_hours"] for row in (*document["rows"], *document["services"]))
@@ -212,6 +217,7 @@ def test_what_was_asked_can_be_shown() -> None:
     assert text in render_table(report, report.questions, width=80, color=False)
     assert text in render_markdown(report, report.questions)
     assert explanation([Question("a\x1b", "```\x1b[0m\nb", 0.5)]) == "-- a (500 ms)\n```[0m\nb"
+    assert explanation([Question("a", "# at 1\nup", 0.5)]) == "# a (500 ms)\n# at 1\nup"
     assert "````\n" in render_markdown(report, [Question("a", "```", 0.0)])
 
 

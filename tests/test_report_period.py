@@ -110,6 +110,8 @@ def test_what_is_not_over_says_so() -> None:
         ("7d", "tomorrow", "--until 'tomorrow' is no time"),
         ("999999w", None, "before 1970"),
         ("1969-12-01", None, "before 1970"),
+        ("7d", "1960-01-01", "--until '1960-01-01' is before 1970"),
+        ("7d", "9999-12-31", "--until '9999-12-31' goes to before 1970, or beyond 9999"),
     ],
 )
 def test_what_is_no_time_is_told_with_what_would_be(since: str, until: str | None, message: str) -> None:

@@ -98,6 +98,20 @@ def test_activity_of_sms_is_told_of_those_who_have_any(source: Source) -> None:
     assert close(ann.sm_active, truth(lambda job: job.user)["ann"][1] / 2)
 
 
+@pytest.mark.parametrize("seconds", [75, 110, 290])
+def test_a_window_of_a_minute_or_some_is_told_too(servers: Servers, seconds: int) -> None:
+    start = MIDNIGHT + 2 * HOUR + 17
+    window, raw = Window(start, start + seconds), opened(servers.raw)
+    ann = raw.usage(window, ("user",), {})["ann",]
+    assert ann.held == pytest.approx(2 * seconds, abs=2 * fleet.SCRAPE_SECONDS)
+    assert ann.busy / ann.held == pytest.approx(0.9, rel=0.01)
+    assert ann.sm_active is not None
+    assert ann.sm_active / ann.held == pytest.approx(0.45, rel=0.01)
+    n1 = raw.fleet(window, ("node",), {})["n1",]
+    assert n1.active == pytest.approx(ann.busy, abs=1)
+    assert n1.unknown <= 2 * fleet.SCRAPE_SECONDS
+
+
 @pytest.mark.parametrize(
     ("where", "own"),
     [

@@ -54,6 +54,13 @@ def test_figures_add_up_over_nodes_and_gpus() -> None:
     assert sum(figures.held for _, figures in summary.devices) == summary.total.held
 
 
+def test_cores_are_those_of_the_time_in_which_they_are_known() -> None:
+    late = a_run(on_gpu("0", [0.5] * 120, start=T0 - 60 * MINUTE), cores=[12.0] * 60, started=T0 - 60 * MINUTE)
+    assert summary_of(late).cores == pytest.approx(12.0)
+    quiet = a_run(on_gpu("0", [0.5] * 120), cores=[12.0] * 60)
+    assert summary_of(quiet).cores == pytest.approx(6.0)
+
+
 def test_an_instance_counts_its_part_of_a_gpu() -> None:
     summary = summary_of(a_run(on_gpu("2:1", [0.5] * 70, capacity=1 / 7)))
     assert summary.total.held == pytest.approx(600.0)
@@ -222,6 +229,7 @@ def test_a_number_is_a_process_where_no_job_has_it(machine: FakeMachine, monkeyp
     result = machine.run("show", "99")
     assert result.exit_code == 1
     assert "process 99 is adhoc:new: a record in memory has nothing of it yet" in result.output
+    assert "there is no run '99' of ann" in machine.run("show", "99", "--user", "ann").output
 
 
 def test_several_runs_of_one_name_are_listed(machine: FakeMachine) -> None:
@@ -233,7 +241,7 @@ def test_several_runs_of_one_name_are_listed(machine: FakeMachine) -> None:
     assert "run      wandb:x1" in machine.run("show", "resnet", "--user", "ann").output.splitlines()
 
 
-@pytest.mark.parametrize("name", ["nobody", "4194303"])
+@pytest.mark.parametrize("name", ["nobody", "4194303", "99999999999", "9" * 5000, "٣٤"])
 def test_a_run_that_is_not_known_is_told_with_what_would_help(machine: FakeMachine, name: str) -> None:
     result = machine.run("show", name)
     assert result.exit_code == 1

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from gpuwatch.alert.deliveries import Deliveries
 from gpuwatch.alert.refusal import concerns_all
-from gpuwatch.errors import SlackRefused, SlackUnreachable, SlackUnsure
+from gpuwatch.errors import GpuwatchError, SlackRefused, SlackUnreachable, SlackUnsure
 from gpuwatch.model.outbox import Place
 
 
@@ -26,7 +26,8 @@ class Round:
     def post(self, recipient: str, send: Callable[[], Place | None]) -> Place | None:
         """Have `send` post to a recipient; where it is. `send` returns None where there is nobody to send it to.
 
-        Tells what came of it. Raises Stopped where nothing more need be tried, and StateError where nothing is noted.
+        Tells what came of it. Raises Stopped where nothing more need be tried, StateError where nothing is noted, and
+        what `send` raises that is not Slack's, as it does before it sends anything.
         """
         if self._deliveries.is_begun(recipient):
             return self._was_posted(recipient)
@@ -42,6 +43,9 @@ class Round:
         except SlackUnsure as error:
             self._failed(recipient, f"{error}; it may have been posted, so it is not sent again")
             raise Stopped from error
+        except GpuwatchError:  # what is not Slack's comes before anything is sent: there was nothing to be read
+            self._deliveries.cancel(recipient)
+            raise
         if posted is None:
             self._deliveries.cancel(recipient)
             self._tell(f"{recipient}: not sent, as Slack knows nobody of this address")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from gpuwatch.report.policy import Policy
 
 _MOST_LISTED: Final = 10
+_PID: Final = re.compile(r"[0-9]{1,7}")
+"""Linux goes up to 4194304."""
 
 
 class Chosen(NamedTuple):
@@ -35,9 +38,9 @@ def choose(source: Source, text: str, settings: Settings, *, user: str | None = 
     """
     found = [owner for owner in source.find_runs(text) if user in (None, owner.user)]
     process = ""
-    if not found and text.isdecimal():
+    if not found and _PID.fullmatch(text):
         owner, process = _of_process(source, int(text), settings)
-        found = [owner]
+        found = [owner] if user in (None, owner.user) else []
     if not found:
         raise NothingRecorded(_unknown(source, text, user))
     theirs = _permitted(found, settings)

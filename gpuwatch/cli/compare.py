@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import time
 from pathlib import Path
@@ -14,12 +15,18 @@ from gpuwatch.cli.show import asked_of, summarized, width
 from gpuwatch.cli.source import configured, open_source, source_options
 
 
+def _finite(_: click.Context, __: click.Parameter, ratio: float | None) -> float | None:
+    if ratio is not None and not math.isfinite(ratio):
+        raise click.BadParameter("it must be a number like 0.9")
+    return ratio
+
+
 @click.command()
 @click.argument("a", metavar="RUN")
 @click.argument("b", metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="As in docs/show.schema.json, under comparison.")
 @click.option(
-    "--fail-below", metavar="RATIO", type=click.FloatRange(min=0),
+    "--fail-below", metavar="RATIO", type=click.FloatRange(min=0), callback=_finite,
     help="Exit with 1 where the second's use of its GPUs is below RATIO times the first's.",
 )  # fmt: skip
 @click.option("--explain", is_flag=True, help="Show the queries that made the figures.")

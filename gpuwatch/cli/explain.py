@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpuwatch.attribute.text import clean
+from gpuwatch.units import HOUR
 
 if TYPE_CHECKING:
     from gpuwatch.attribute.case import Case, Claim
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("pid", type=click.IntRange(min=1))
+@click.argument("pid", type=click.IntRange(1, 1 << 22))  # no kernel gives a higher one
 def explain(pid: int) -> None:
     """Say which run process PID is, by which rule and on what evidence, and what each other rule said."""
     from gpuwatch.agent.config import load  # noqa: PLC0415  only this command needs the rules without an agent
@@ -40,12 +41,26 @@ def text(case: Case, verdict: Verdict) -> str:
         ("job", run.batch_job),
         ("url", run.url),
     ]
-    lines = [f"{label:<9}{value}" for label, value in rows if value]
+    lines = [f"{label:<9}{value}" for label, value in [*rows, *_expected(case)] if value]
     lines += ["", "what the rules said, the most specific first:"]
     lines += [f"  {_said(claim)}" for claim in verdict.claims]
     lines += [f"nothing to say had: {', '.join(_silent(verdict))}"]
     lines += [f"could not read its {what}: {why}" for what, why in case.traces.unread.items()]
     return "\n".join(lines)
+
+
+def _expected(case: Case) -> list[tuple[str, str]]:
+    """The idleness that whoever started it said is meant."""
+    from gpuwatch.attribute.expectation import VARIABLE, parse_expectation  # noqa: PLC0415  see above
+
+    said = case.traces.environment.get(VARIABLE)
+    if said is None:
+        return []
+    try:
+        seconds, reason = parse_expectation(said)
+    except ValueError as error:
+        return [("idle", f"{VARIABLE} counts for nothing: {error}")]
+    return [("idle", f"meant for {seconds / HOUR:.3g} h from its start, by {VARIABLE}: {reason}")]
 
 
 def _silent(verdict: Verdict) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from gpuwatch.cli.chosen import all_are_shown
-from gpuwatch.cli.output import whole_file
+from gpuwatch.cli.output import whole_file, write_out
 from gpuwatch.cli.source import configured, source_options, state_directory
 from gpuwatch.errors import UsageError
 
@@ -91,12 +91,8 @@ def _watched(lines: Iterable[str], count: int, *, shown: bool) -> Iterator[str]:
 
 
 def _write(lines: Iterable[str], output: Path | None) -> None:
-    if output is not None:
-        with whole_file(output) as file:
-            file.writelines(lines)
+    if output is None:
+        write_out(lines)
         return
-    try:
-        sys.stdout.writelines(lines)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with whole_file(output) as file:
+        file.writelines(lines)

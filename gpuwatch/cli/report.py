@@ -15,7 +15,7 @@ import click
 
 from gpuwatch.attribute.text import clean
 from gpuwatch.cli.deliver import deliver_report
-from gpuwatch.cli.output import whole_file
+from gpuwatch.cli.output import whole_file, write_out
 from gpuwatch.cli.rendering import EXPLAINING, FORMATS, rendered
 from gpuwatch.cli.source import configured, open_source, read_viewer, source_options, state_directory
 from gpuwatch.errors import NothingRecorded, StateError, UsageError
@@ -121,7 +121,7 @@ def _notices(source: Source, report: Report) -> Notices | None:
 
 def _write(text: str, output: Path | None) -> None:
     if output is None:
-        click.echo(text, nl=False)
+        write_out([text])
         return
     with whole_file(output) as file:
         file.write(text)

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _OPTIONS = (
-    click.option("--state-dir", metavar="DIR", type=click.Path(path_type=Path), help="Read the record of this node."),
+    click.option(
+        "--state-dir", metavar="DIR", type=click.Path(path_type=Path, readable=False),
+        help="Read the record of this node.",
+    ),
     click.option("--prometheus", metavar="URL", help="Read the record of the fleet, from a Prometheus server."),
     click.option(
         "--config", metavar="FILE", type=click.Path(path_type=Path),
@@ -59,7 +62,7 @@ def open_source(
     if state_dir is None and (prometheus or settings.prometheus.url):
         from gpuwatch.report.prometheus import open_prometheus  # noqa: PLC0415  one of the two is needed
 
-        yield open_prometheus(_server(settings.prometheus, prometheus), now_unix=now_unix)
+        yield open_prometheus(server_at(settings.prometheus, prometheus), now_unix=now_unix)
         return
     from gpuwatch.state.history import open_history  # noqa: PLC0415
 
@@ -87,7 +90,7 @@ def read_viewer(people: People) -> str:
     return people.alias(clean(caller) or read_user_name(os.getuid()))
 
 
-def _server(known: Server, url: str | None) -> Server:
+def server_at(known: Server, url: str | None) -> Server:
     """The server at `url`, by the way in that is configured; a password of another server is not sent there."""
     from gpuwatch.agent.kinds import URL  # noqa: PLC0415
 

@@ -66,7 +66,7 @@ def _known(source: Source, window: Window, key: str, where: Filters) -> set[str]
 def _unknown(key: str, missing: Sequence[str], known: set[str]) -> str:
     """What is not there, and the names that are like it, or that there are."""
     sentence = f"the record has no {key} {', '.join(map(repr, missing))} in this period"
-    there = sorted(known)
+    there = sorted(known - {""})
     if near := [name for value in missing for name in get_close_matches(value, there, n=3)]:
         return f"{sentence}; did you mean {' or '.join(dict.fromkeys(near))}?"
     more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""

@@ -62,7 +62,7 @@ def _asked_for(report: Report) -> str:
     """Of a part of the people: what they had of all."""
     held = report.total.held + sum(row.usage.held for row in report.services)
     busy = report.total.busy + sum(row.usage.busy for row in report.services)
-    asked = "; ".join(f"{key} {', '.join(values)}" for key, values in report.where.items())
+    asked = "; ".join(f"{key} {', '.join(value or 'none' for value in values)}" for key, values in report.where.items())
     parts = percents([busy, held - busy])
     return f"{asked}: {_hours(report, held, 'held')}, {parts[0]} % of it busy, {parts[1]} % idle"
 

@@ -12,6 +12,7 @@ from gpuwatch.report.period import Period
 from gpuwatch.report.policy import Policy
 from gpuwatch.units import MINUTE
 
+NO_PRICE: Final = "No price is configured: set cost.gpu_hour to see what it cost."
 _LATE_SECONDS: Final = 10 * MINUTE
 """A record that begins or ends so near to the period's own begins or ends with it."""
 _TELLING: Final = 0.01
@@ -38,7 +39,7 @@ def _notes(period: Period, extent: Extent, fleet: Fleet, policy: Policy, names: 
     if names == "none":
         yield f"Names are withheld ({privacy.KEY} = none)."
     if policy.gpu_hour is None:
-        yield "No price is configured: set cost.gpu_hour to see what it cost."
+        yield NO_PRICE
 
 
 def written_time(period: Period, unix: float) -> str:

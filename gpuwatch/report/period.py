@@ -72,9 +72,12 @@ def parse_period(since: str, until: str | None, *, zone: tzinfo, now_unix: float
         if until is None and (span := parse_span(since, _today(zone, now_unix))) is not None:
             return _of_span(span, zone, now_unix)
         end = now_unix if until is None else _end(until, zone, now_unix)
+        if end <= 0:
+            raise ValueError(f"--until {until!r} is before 1970")
         start = _start(since, end, zone, now_unix)
     except OverflowError as error:
-        raise UsageError(f"--since {since!r} goes back to before 1970") from error
+        asked = f"--since {since!r}" if until is None else f"--since {since!r} --until {until!r}"
+        raise UsageError(f"{asked} goes to before 1970, or beyond 9999") from error
     except ValueError as error:
         raise UsageError(str(error)) from error
     if start < 0:

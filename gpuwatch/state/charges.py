@@ -17,6 +17,8 @@ ALIVE_SECONDS = MINUTE
 NO_SINGLE_RUN = "'short', 'overflow'"
 """What many runs are charged to together."""
 DEVICE_NAME = "device.gpu || ifnull(':' || device.mig, '')"
+SM_TOLD = "device.id IN (SELECT device FROM run_total WHERE sm_active > 0)"
+"""Lately a device has told the activity of its SMs: if there is none of a run, the run had none."""
 _KEYS = {
     "user": "owner.user",
     "project": "owner.project",
@@ -55,7 +57,7 @@ def usage(by: Sequence[str], where: Filters) -> str:
     """What owners had, divided by `by`: held, busy, joules, SM-active and the number of runs."""
     return (
         f"SELECT {_listed(by)}{_OF_WHOLE_GPUS},\n  total(charge.joules),"
-        " nullif(total(charge.sm_active * device.capacity), 0),\n"
+        f" iif(total(charge.sm_active) > 0 OR max({SM_TOLD}), total(charge.sm_active * device.capacity), NULL),\n"
         f"  count(DISTINCT iif(owner.run IN ({NO_SINGLE_RUN}), NULL, owner.id))\n"
         f"{_charges_with_owners(where)}{_grouped(by)}"
     )

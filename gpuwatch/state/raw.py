@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gpuwatch.model.history import Window
 from gpuwatch.state.bins import CHARGES, DEVICES
-from gpuwatch.state.charges import DEVICE_NAME, bins_in, rows_in
+from gpuwatch.state.charges import DEVICE_NAME, SM_TOLD, bins_in, rows_in
 from gpuwatch.state.readonly import Reader
 
 
@@ -32,7 +32,7 @@ class ChargeRow(NamedTuple):
     busy: float
     joules: float
     sm_active: float | None
-    """None where there was none, or the device does not tell."""
+    """None where the device does not tell."""
 
 
 class DeviceRow(NamedTuple):
@@ -65,7 +65,7 @@ class RowCount(NamedTuple):
 _ABOUT_DEVICE = f"bin.start, bin.seconds, :node, {DEVICE_NAME}, device.uuid, device.model, device.capacity"
 _CHARGE_ROW = (
     f"SELECT {_ABOUT_DEVICE}, owner.user, owner.project, owner.run, owner.kind,"
-    " bin.held, bin.busy, bin.joules, nullif(bin.sm_active, 0) FROM ({bins}) AS bin"
+    f" bin.held, bin.busy, bin.joules, iif(bin.sm_active > 0 OR {SM_TOLD}, bin.sm_active, NULL) FROM ({{bins}}) AS bin"
     " CROSS JOIN device ON device.id = bin.device CROSS JOIN owner ON owner.id = bin.owner ORDER BY bin.start"
 )
 _DEVICE_ROW = (

@@ -8,7 +8,7 @@ from operator import itemgetter
 from gpuwatch.model.history import Bin, RunOnDevice, RunRecord
 from gpuwatch.model.identity import Identity, Owner, Run
 from gpuwatch.state.bins import CHARGES, CPU
-from gpuwatch.state.charges import DEVICE_NAME, NO_SINGLE_RUN, rows_in
+from gpuwatch.state.charges import DEVICE_NAME, NO_SINGLE_RUN, SM_TOLD, rows_in
 from gpuwatch.state.readonly import Reader, Row
 
 _EVER = {"start": 0, "end": 1 << 53}
@@ -66,7 +66,8 @@ def _read_devices(reader: Reader, values: dict[str, int]) -> tuple[RunOnDevice, 
     by_device = {device: [Bin(*row[1:]) for row in rows] for device, rows in groupby(bins, itemgetter(0))}
     devices = reader.ask(
         "its devices",
-        f"SELECT device.id, {DEVICE_NAME}, uuid, model, capacity, memory_bytes, nullif(run_total.memory_peak, 0)"
+        f"SELECT device.id, {DEVICE_NAME}, uuid, model, capacity, memory_bytes,"
+        f" nullif(run_total.memory_peak, 0), {SM_TOLD}"
         " FROM device LEFT JOIN run_total ON run_total.device = device.id AND run_total.owner = :owner"
         " ORDER BY device.gpu, device.mig, device.id",
         values,
@@ -75,4 +76,5 @@ def _read_devices(reader: Reader, values: dict[str, int]) -> tuple[RunOnDevice, 
 
 
 def _on_device(node: str, about: Row, bins: list[Bin]) -> RunOnDevice:
-    return RunOnDevice._make((node, *about, any(one.sm_active for one in bins), tuple(bins)))
+    *known, sm_told = about
+    return RunOnDevice._make((node, *known, bool(sm_told) or any(one.sm_active for one in bins), tuple(bins)))

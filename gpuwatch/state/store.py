@@ -17,6 +17,7 @@ from gpuwatch.state import bins
 from gpuwatch.state.file import FILE_NAME, keep_apart, lock_directory, open_file, set_aside
 from gpuwatch.state.recent import Recent
 from gpuwatch.state.saved import TAKEN_OUT, Saved, SavedRuns, read_counts, read_devices, read_people, read_runs
+from gpuwatch.state.week import Week, read_week
 from gpuwatch.units import DAY, HOUR, MINUTE
 
 RECALL_SECONDS = 40 * DAY
@@ -109,6 +110,11 @@ class Store:
         """The end of the record, to be read before the first commit."""
         with _told("cannot read the state file"):
             yield Recent(self._db, self._minute)
+
+    def read_week(self, *, unix: float) -> Week:
+        """Sums of the last week, to be read before the first commit."""
+        with _told("cannot read the state file"):
+            return read_week(self._db, open_minute=self._minute, unix=unix)
 
     def _meta(self, key: str) -> str | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()

@@ -46,7 +46,8 @@ def run_tests(folder: Path, tests: Sequence[str]) -> tuple[int, str]:
     """Run the tests on the package in the folder: pytest's exit status and its output."""
     command = [
         sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "--rootdir", str(ROOT),
-        "-c", str(ROOT / "pyproject.toml"), *(str(ROOT / test) for test in tests),
+        "-c", str(ROOT / "pyproject.toml"), "-o", f"pythonpath={folder} {ROOT}",  # the copy before the repository
+        *(str(ROOT / test) for test in tests),
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.run(

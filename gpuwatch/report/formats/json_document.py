@@ -14,7 +14,7 @@ from gpuwatch.report.period import Period
 
 def render_json(report: Report, *, explain: bool) -> str:
     """The document, with all questions that were asked for it where somebody wants it to `explain` itself."""
-    return json.dumps(document_of(report, explain=explain), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(document_of(report, explain=explain), indent=2) + "\n"
 
 
 def document_of(report: Report, *, explain: bool) -> dict[str, Any]:

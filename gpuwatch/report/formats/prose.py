@@ -84,9 +84,15 @@ def total_line(report: Report) -> str:
 
 
 def explanation(questions: Sequence[Question]) -> str:
-    """All that was asked for the figures, so that it can be asked by hand."""
-    parts = (f"-- {plain(one.purpose)} ({one.seconds * 1000:.0f} ms)\n{_lines(one.text)}" for one in questions)
-    return "\n\n".join(parts)
+    """All that was asked for the figures, so that it can be asked by hand: what for is a comment of its language."""
+    return "\n\n".join(
+        f"{_comment(one)} {plain(one.purpose)} ({one.seconds * 1000:.0f} ms)\n{_lines(one.text)}" for one in questions
+    )
+
+
+def _comment(question: Question) -> str:
+    """Of PromQL, which begins with one that says when it is asked, else of SQL."""
+    return "#" if question.text.startswith("#") else "--"
 
 
 def _lines(text: str) -> str:

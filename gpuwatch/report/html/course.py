@@ -103,7 +103,7 @@ def midnights(report: Report) -> list[Mark]:
 def _strip(report: Report, charts: Charts, strip: Strip) -> StripView:
     total = strip.total
     return StripView(
-        name=plain(strip.name),
+        name=plain(strip.name if charts.by == "node" else f"GPU {strip.name.rpartition('/')[2]}"),
         layers=shapes.layers(report.period.window, charts.cut.cells, strip.cells),
         busy=written_share(total.active / total.capacity if total.capacity else None),
         idle=written_share(total.idle / total.capacity if total.capacity else None),

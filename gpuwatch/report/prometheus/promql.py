@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from gpuwatch.model.history import DEVICE_KEYS, Filters, Values
+from gpuwatch.model.history import Filters, Values
 from gpuwatch.report.prometheus.client import Labels
 
 NO_SINGLE_RUN: Final = ("short", "overflow")
@@ -82,8 +82,3 @@ def passes(labels: Labels, where: Filters) -> bool:
 def pushed(where: Filters, known: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """What of the filters the server can look up, in series that have the `known` labels."""
     return {key: tuple(values) for key, values in where.items() if key in known and key != "gpu" and values}
-
-
-def of_devices(where: Filters) -> dict[str, tuple[str, ...]]:
-    """What of the filters says something of a device."""
-    return {key: tuple(values) for key, values in where.items() if key in DEVICE_KEYS}

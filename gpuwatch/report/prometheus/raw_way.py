@@ -21,7 +21,7 @@ from gpuwatch.report.prometheus.promql import (
     selector,
     upon,
 )
-from gpuwatch.report.prometheus.ways import Measure
+from gpuwatch.report.prometheus.ways import PEOPLE, Measure
 from gpuwatch.units import DAY, HOUR, MINUTE
 
 _LONG: Final = "2h"
@@ -42,7 +42,8 @@ _STATES: Final = "gpuwatch_gpu_state_seconds_total"
 _JOULES: Final = "gpuwatch_gpu_energy_joules_total"
 _UNATTRIBUTED: Final = "gpuwatch_gpu_unattributed_busy_seconds_total"
 _RUN_LABELS: Final = (*_PERSON, "run", "gpu", "uuid")
-_GPU_LABELS: Final = ("node", "gpu", "uuid")
+_FEWEST_LOOKS: Final = 20
+"""At the counters of a window, however short it is."""
 
 
 class Raw:
@@ -50,8 +51,8 @@ class Raw:
 
     def use(self, measure: Measure, labels: Collection[str], where: Filters, *, seconds: float) -> str:
         """As in Way."""
-        if measure in _PEOPLE and set(labels) <= set(_PERSON):
-            return grouped("sum", labels, _increase(_PEOPLE[measure], _PERSON, where, seconds, step=MINUTE))
+        if measure in _PEOPLE and set(labels) <= PEOPLE:
+            return grouped("sum", labels, _increase(_PEOPLE[measure], _PERSON, where, seconds, step=_closely(seconds)))
         pieces = f"sum_over_time(({_piece(measure, where, _step(seconds))})[{after(seconds)}:{_step(seconds)}s])"
         weight = "" if measure == "joules" else _capacity(seconds)
         return grouped("sum", labels, f"{pieces}{weight}{_model(labels, seconds)}{_kind(labels, seconds)}")
@@ -92,8 +93,13 @@ class Raw:
 def _step(seconds: float) -> int:
     """How finely a window is cut: at its edges, up to that much is of the neighbour."""
     if seconds <= 6 * HOUR:
-        return MINUTE
+        return _closely(seconds)
     return 5 * MINUTE if seconds <= 2 * DAY else 15 * MINUTE
+
+
+def _closely(seconds: float) -> int:
+    """Each minute, or more often where that would be seldom: what is seen less than twice has added nothing."""
+    return max(1, min(MINUTE, int(seconds // _FEWEST_LOOKS)))
 
 
 def _newest(metric: str, labels: Collection[str], where: Filters, offset: str = "") -> str:
@@ -116,7 +122,7 @@ def _of_devices(
 ) -> str:
     wanted = {*labels, *more}
     each = ("node", "uuid", *more, *({"gpu"} & wanted))
-    step = MINUTE if seconds <= 2 * DAY else 5 * MINUTE
+    step = _closely(seconds) if seconds <= 2 * DAY else 5 * MINUTE
     return grouped(
         "sum", wanted, f"{_increase(metric, each, where, seconds, step=step)}{weight}{_model(wanted, seconds)}"
     )

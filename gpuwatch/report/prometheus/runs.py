@@ -13,7 +13,7 @@ from gpuwatch.report.prometheus.raw_way import RUNS
 
 INFO: Final = "gpuwatch_run_info"
 START: Final = "gpuwatch_run_start_time_seconds"
-_SIMULATED: Final = "SIMULATED"
+SIMULATED: Final = "SIMULATED"
 """What the driver's version begins with where `gpuwatch demo` is the agent."""
 
 
@@ -51,7 +51,7 @@ def find_urls(client: Client, owners: Collection[Owner], window: Window) -> dict
 def are_simulated(client: Client, since: float, until: float) -> bool:
     """Whether there are agents, and all of them are demos."""
     agents = client.series(["gpuwatch_build_info"], start=since, end=until, purpose="whether anything is real")
-    return bool(agents) and all(agent.get("driver", "").startswith(_SIMULATED) for agent in agents)
+    return bool(agents) and all(agent.get("driver", "").startswith(SIMULATED) for agent in agents)
 
 
 def owner_of(labels: Labels) -> Owner:

@@ -28,7 +28,7 @@ from gpuwatch.report.prometheus.raw_way import Raw
 from gpuwatch.report.prometheus.recorded_way import PIECE_SECONDS, Recorded
 from gpuwatch.report.prometheus.run_record import read_run
 from gpuwatch.report.prometheus.stock import Stocks
-from gpuwatch.report.prometheus.ways import Measure, Way
+from gpuwatch.report.prometheus.ways import PEOPLE, Measure, Way
 from gpuwatch.report.server import Server
 from gpuwatch.units import HOUR
 
@@ -82,6 +82,7 @@ class PrometheusSource:
     def usage(self, window: Window, by: Sequence[str], where: Filters) -> dict[Values, Usage]:
         """As in Source. Who had nothing, is not in it."""
         sums = {measure: self._use(measure, window, by, where) for measure in _MEASURES}
+        sums["sm_active"] = self._scaled(sums["sm_active"], sums["held"], window, by, where)
         counts = self._runs(window, by, where)
         found = {
             key: Usage(
@@ -210,6 +211,22 @@ class PrometheusSource:
             lambda seconds: way.use(measure, labels, where, seconds=seconds), part, f"{measure}, by {_words(by)}"
         )
         return _divided(rows, by, where)
+
+    def _scaled(
+        self,
+        active: dict[Values, float],
+        held: dict[Values, float],
+        window: Window,
+        by: Sequence[str],
+        where: Filters,
+    ) -> dict[Values, float]:
+        """The activity of SMs as a part of what was held: it is known of runs, in pieces of not just the same time."""
+        if not active or not labels_of([*by, *where]) <= PEOPLE:
+            return active
+        of_runs: dict[Values, float] = defaultdict(float)
+        for (*values, _), seconds in self._use("held", window, [*by, "kind"], where).items():
+            of_runs[tuple(values)] += seconds
+        return {key: seconds * held.get(key, 0.0) / of_runs[key] for key, seconds in active.items() if of_runs[key] > 0}
 
     def _runs(self, window: Window, by: Sequence[str], where: Filters) -> dict[Values, float]:
         """How many different runs: those that began, and those that were there already, or each by its series."""

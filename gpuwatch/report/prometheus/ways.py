@@ -7,11 +7,13 @@ summed up by `labels`. Filters are on labels too; what a series does not have of
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from gpuwatch.model.history import Filters
 
 Measure = Literal["held", "busy", "joules", "sm_active"]
+PEOPLE: Final = frozenset({"node", "user", "project"})
+"""Labels of the record for people, which has no `sm_active`."""
 
 
 class Way(Protocol):

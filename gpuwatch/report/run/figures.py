@@ -105,9 +105,14 @@ def span_of(record: RunRecord, now_unix: float) -> Span | None:
 
 
 def mean_cores(record: RunRecord, span: Span) -> float | None:
-    """CPU cores that it kept busy in the mean of the time in which it was seen; None where that is unknown."""
-    seconds = _seen_seconds(record, span)
-    return sum(used for _, _, used in record.cpu) / seconds if record.cpu and seconds else None
+    """CPU cores that it kept busy in the mean of the time in which it was seen; None where that is unknown.
+
+    Of the time since its CPU seconds are known: a server that came to it late has its GPU time from its start.
+    """
+    if not record.cpu:
+        return None
+    seconds = _seen_seconds(record, Span(max(span.start_unix, record.cpu[0][0]), span.end_unix))
+    return sum(used for _, _, used in record.cpu) / seconds if seconds else None
 
 
 def _seen_seconds(record: RunRecord, span: Span) -> float:

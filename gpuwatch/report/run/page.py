@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import tzinfo
-from typing import Final
 
 from gpuwatch.model.history import RunOnDevice
 from gpuwatch.report.figures import written_hours, written_money, written_number
 from gpuwatch.report.formats.prose import SIMULATED, explanation
 from gpuwatch.report.formats.text import plain, web_link
+from gpuwatch.report.notes import NO_PRICE
 from gpuwatch.report.run.layout import Column, table, wrapped
 from gpuwatch.report.run.plot import device_labels, plotted
 from gpuwatch.report.run.stretches import Limits
@@ -18,7 +18,6 @@ from gpuwatch.report.run.summary import Asked, Summary
 from gpuwatch.report.run.words import UNKNOWN, gibibytes, gpu_names, known, length, moment, percent
 from gpuwatch.units import MINUTE
 
-NO_PRICE: Final = "No price is configured: set cost.gpu_hour to see what it cost."
 _MOST_STRETCHES = 8
 _LABEL = 9
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from gpuwatch.report.formats.fields import rounded
 from gpuwatch.report.formats.prose import SIMULATED, explanation
 from gpuwatch.report.formats.text import plain
+from gpuwatch.report.notes import NO_PRICE
 from gpuwatch.report.run.comparison import Compared
 from gpuwatch.report.run.document import Json, iso
 from gpuwatch.report.run.layout import Column, table, wrapped
-from gpuwatch.report.run.page import NO_PRICE
 from gpuwatch.report.run.summary import Asked, Summary
 from gpuwatch.report.run.words import known
 
