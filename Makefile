@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run demo test check prove bench lock clean
+.PHONY: run demo test check prove bench dashboards lock clean
 
 run: $(VENV)/installed
 	$(BIN)/gpuwatch agent
@@ -32,6 +32,10 @@ BENCH ?= all
 bench: $(VENV)/developed
 	$(BIN)/pip install -q -e '.[bench]'
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# The dashboards in grafana/dashboards, anew from gpuwatch/dashboards.
+dashboards: $(VENV)/developed
+	$(BIN)/python -m gpuwatch.dashboards grafana/dashboards
 
 # Pin what development installs, within the ranges of pyproject.toml.
 lock: $(VENV)/developed
