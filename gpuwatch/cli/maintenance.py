@@ -16,7 +16,8 @@ import click
 from gpuwatch.agent.maintenance import NODE, Drains, change, read_drains, with_entries
 from gpuwatch.attribute.person import read_user_name
 from gpuwatch.attribute.text import clean
-from gpuwatch.cli.status import fetch, look
+from gpuwatch.cli.fetch import fetch
+from gpuwatch.cli.look import look
 from gpuwatch.errors import GpuwatchError, UsageError
 from gpuwatch.model import Drain
 

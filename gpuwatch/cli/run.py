@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from gpuwatch.cli.status import fetch
+from gpuwatch.cli.fetch import fetch
 from gpuwatch.errors import GpuwatchError, Unheard
 from gpuwatch.explicit.client import tell
 from gpuwatch.explicit.launch import Child

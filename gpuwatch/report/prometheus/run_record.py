@@ -176,7 +176,7 @@ def _cpu(client: Client, where: Filters, life: _Life) -> tuple[tuple[float, floa
 
 def _about(client: Client, owner: Owner, where: Filters, life: _Life, began_unix: float) -> Run | None:
     """As its newest info says."""
-    labels = ("source", "name", "kind", "batch_job", "url")
+    labels = ("source", "name", "kind", "batch_job", "url", "group")
     info = f"timestamp({selector(INFO, where)})[{upon(life.window.seconds)}:{duration(life.step)}]"
     found = client.query(
         grouped("max", labels, f"max_over_time({info})"), at=life.window.end, purpose="what is known of it"
