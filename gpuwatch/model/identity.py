@@ -64,3 +64,5 @@ class Run:
     kind: str = ""
     batch_job: str = ""
     url: str = ""
+    group: str = ""
+    """Of the array or sweep that it is one of; empty where it is of none."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gpuwatch.model.course import Course
 from gpuwatch.model.identity import OnDevice, Owner, Person, Run
+from gpuwatch.model.judgement import OK, Judged, Judgement
 from gpuwatch.model.reading import CountKey, Drain, GpuInfo, GpuReading, HostReading
 from gpuwatch.model.totals import Count, DeviceUse, RunTotal, Use
 
@@ -70,3 +72,30 @@ class Snapshot:
     """Nothing of it is real: whatever shows it says so."""
     teams: Mapping[str, str] = field(default_factory=dict)
     """By person."""
+    judged: Judged = field(default_factory=Judged)
+    """As of the last full minute: some of these runs may have ended since."""
+    due: Mapping[Owner, str] = field(default_factory=dict)
+    """Runs whose owner is to be told now, with the verdict that it is for."""
+    notices: Mapping[str, int] | None = None
+    """How many by outcome; None where nobody is ever told."""
+    notices_problem: str = ""
+    """Why nobody can be told now; empty where all is well."""
+    course: Course = field(default_factory=Course)
+    """The last hour and week, up to the last full minute."""
+
+    @property
+    def judgements(self) -> Mapping[OnDevice, Judgement]:
+        """What is thought of each run on the devices that it holds, or held when they were last read.
+
+        One that was just seen is ok.
+        """
+        unread = {device.info.uuid for device in self.devices if device.reading is None}
+        new = Judgement(OK, self.taken_unix, 0.0, 0.0, None, None, 0.0, "not seen for a minute yet")
+        return {
+            **{key: new for key in self.holding if key[1] in self.runs},
+            **{
+                key: judgement
+                for key, judgement in self.judged.judgements.items()
+                if key in self.holding or key[0] in unread
+            },
+        }
