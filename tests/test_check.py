@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePath
@@ -25,12 +25,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rig import Agent, free_port, wait_until
 from servers import prometheus
+from slack_api import SlackApi, refusal, slack_api
 from standin.driver import StandIn
 from standin.trace import steady_trace
 
 from gpuwatch import __version__
 from gpuwatch.agent.config import Configuration
 from gpuwatch.agent.settings import Settings
+from gpuwatch.alert.workspace import Workspace
 from gpuwatch.check import look as look_module
 from gpuwatch.check.clock import ClockFacts, judge_clock, read_clock
 from gpuwatch.check.disk import DiskFacts, judge_disk, read_disk
@@ -39,6 +41,7 @@ from gpuwatch.check.fetch import LONGEST_BODY, Answer, fetch
 from gpuwatch.check.finding import CHECKS, Finding, exit_status, fail, ok, warn
 from gpuwatch.check.listen import Holder, ListenFacts, judge_listen, parse_listeners, read_listen
 from gpuwatch.check.look import look
+from gpuwatch.check.notices import judge_notices, read_notices
 from gpuwatch.check.prometheus import PrometheusFacts, judge_prometheus, read_prometheus
 from gpuwatch.check.rights import RightsFacts, Trial, judge_rights
 from gpuwatch.check.slack import judge_slack, read_slack
@@ -47,8 +50,12 @@ from gpuwatch.check.web import judge_web, read_web_facts
 from gpuwatch.cli import command
 from gpuwatch.cli.check import table
 from gpuwatch.errors import DriverUnavailable, LibraryMismatch
+from gpuwatch.model.outbox import POST, Letter
 from gpuwatch.sense.mounts import Mount, mount_of, parse_mounts
 from gpuwatch.sense.sight import DAC_READ_SEARCH, SYS_PTRACE, Sight, blindness, hides_others, parse_capabilities
+from gpuwatch.state.notices import Notices
+from gpuwatch.state.notices_file import NOTICES_NAME, NoticesFile
+from gpuwatch.state.outbox import Outbox
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "check.schema.json").read_text(encoding="utf-8"))
 TOKEN = "xoxb-1234-abcdSECRET"
@@ -300,6 +307,14 @@ def test_an_agent_is_judged_by_its_health_and_version(status: int, body: bytes, 
     assert (listen.status, agent.status) == ("ok", expected)
 
 
+def test_an_agent_that_cannot_tell_anybody_says_why() -> None:
+    document = {"agent": True, "version": __version__, "notices_problem": "cannot note what is told: disk full"}
+    facts = ListenFacts("h:1", errno.EADDRINUSE, "", Answer(200, b"ok"), Answer(200, json.dumps(document).encode()))
+    *_, notices = valid(judge_listen(facts))
+    assert (notices.check, notices.status) == ("notices", "warn")
+    assert notices.found == "the agent tells nobody: cannot note what is told: disk full"
+
+
 @pytest.mark.parametrize("body", [b"", b"[" * 100_000, b"null", b'{"agent": true, "version": "a\\nb"}', b"\xff"])
 def test_no_document_is_taken_for_an_agents(body: bytes) -> None:
     facts = ListenFacts("h:1", errno.EADDRINUSE, status=Answer(200, body))
@@ -486,7 +501,7 @@ def test_slack_is_asked_and_the_token_never_told(
 ) -> None:
     with serving() as site:
         site.status, site.body = status, body
-        (finding,) = valid(judge_slack(read_slack(token_file(tmp_path), site.url)))
+        (finding,) = valid(judge_slack(read_slack(Workspace(token_file(tmp_path), site.url))))
     assert site.asked == [("/auth.test", f"Bearer {TOKEN}")]
     assert (finding.status, found in finding.found) == (expected, True)
     assert TOKEN not in str(finding)
@@ -495,29 +510,29 @@ def test_slack_is_asked_and_the_token_never_told(
 def test_the_token_follows_no_redirect(tmp_path: Path) -> None:
     with serving() as site, serving() as elsewhere:
         site.status, site.headers = 302, {"Location": f"{elsewhere.url}/"}
-        (finding,) = valid(judge_slack(read_slack(token_file(tmp_path), site.url)))
+        (finding,) = valid(judge_slack(read_slack(Workspace(token_file(tmp_path), site.url))))
     assert (finding.status, elsewhere.asked) == ("warn", [])
 
 
 def test_the_token_is_not_sent_in_clear(tmp_path: Path) -> None:
-    (finding,) = valid(judge_slack(read_slack(token_file(tmp_path), "http://slack.invalid/api")))
+    (finding,) = valid(judge_slack(read_slack(Workspace(token_file(tmp_path), "http://slack.invalid/api"))))
     assert (finding.status, "not https" in finding.found) == ("fail", True)
 
 
 @pytest.mark.parametrize("text", ["", f"{TOKEN}\n{TOKEN}", f"{TOKEN}\r\nX: y", "x" * 5000, "tökén"])
 def test_a_file_that_holds_no_token_is_told_and_not_shown(tmp_path: Path, text: str) -> None:
-    (finding,) = valid(judge_slack(read_slack(token_file(tmp_path, text), "http://127.0.0.1:9")))
-    assert (finding.status, "not one line" in finding.found, TOKEN in str(finding)) == ("fail", True, False)
+    (finding,) = valid(judge_slack(read_slack(Workspace(token_file(tmp_path, text), "http://127.0.0.1:9"))))
+    assert (finding.status, "must hold one line" in finding.found, TOKEN in str(finding)) == ("fail", True, False)
 
 
 def test_a_token_that_others_can_read_is_told(tmp_path: Path) -> None:
     with serving() as site:
         site.body = b'{"ok": true}'
-        accepted, mode = valid(judge_slack(read_slack(token_file(tmp_path, mode=0o644), site.url)))
+        accepted, mode = valid(judge_slack(read_slack(Workspace(token_file(tmp_path, mode=0o644), site.url))))
     assert (accepted.status, mode.status, "0644" in mode.found) == ("ok", "warn", True)
-    (missing,) = valid(judge_slack(read_slack(tmp_path / "none", site.url)))
+    (missing,) = valid(judge_slack(read_slack(Workspace(tmp_path / "none", site.url))))
     assert (missing.status, missing.mend.startswith("install -m 0600")) == ("fail", True)
-    assert statuses(judge_slack(read_slack(None, site.url))) == {"slack": "ok"}
+    assert statuses(judge_slack(read_slack(Workspace(None, site.url)))) == {"slack": "ok"}
 
 
 # All of it
@@ -577,3 +592,100 @@ def test_the_command_prints_a_plain_table(tmp_path: Path) -> None:
     assert "\x1b" not in done.stdout
     assert "ok    driver" in done.stdout
     assert "lost: " in done.stdout
+
+
+# A test message
+
+
+@pytest.fixture
+def api() -> Iterator[SlackApi]:
+    with slack_api() as running:
+        running.people = {"ann@example.com": "U1"}
+        running.epoch = 2e9
+        yield running
+
+
+def send_test(api: SlackApi, folder: Path, person: str = "ann", **other: str) -> tuple[int, str]:
+    """The exit status of `gpuwatch check --send-test`, and what it says."""
+    about = {"api_url": api.url, "channel": "#gpus", "email_domain": "example.com"} | other
+    lines = [f'{key} = "{value}"' for key, value in about.items() if value]
+    path = folder / "config.toml"
+    path.write_text(f'[slack]\ntoken_file = "{token_file(folder)}"\n' + "\n".join(lines))
+    result = CliRunner().invoke(command, ["check", "--send-test", person, "--config", str(path)])
+    assert TOKEN not in result.output
+    return result.exit_code, result.output
+
+
+def test_a_test_message_goes_the_way_of_notices(api: SlackApi, tmp_path: Path) -> None:
+    status, said = send_test(api, tmp_path)
+    assert (status, said.count("\n")) == (0, 6)
+    for words in ("the token is accepted", "ann@example.com is known to Slack", "a message to ann is posted", "edited"):
+        assert words in said
+    (post,) = api.direct("U1")
+    assert post["text"].startswith("<@U1>, this is a test")
+    assert "found again" in said
+
+
+def test_a_test_message_to_who_is_not_known_goes_to_the_channel(api: SlackApi, tmp_path: Path) -> None:
+    status, said = send_test(api, tmp_path, "ben")
+    assert (status, "Slack knows nobody of the address ben@example.com" in said) == (0, True)
+    assert [post["text"].split(",")[0] for post in api.read_in("C1")] == ["ben"]
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("users.lookupByEmail", "is not found: the Slack app lacks a right: add x:y"),
+        ("conversations.open", "no direct message can be sent: the Slack app lacks a right: add x:y"),
+        ("conversations.history", "it cannot be looked for: the Slack app lacks a right: add x:y"),
+    ],
+)
+def test_a_right_that_lacks_is_told_with_what_is_lost(api: SlackApi, tmp_path: Path, method: str, words: str) -> None:
+    api.refused[method] = refusal("missing_scope", needed="x:y")
+    status, said = send_test(api, tmp_path)
+    assert (status, words in said, len(api.posts)) == (0, True, 1)
+
+
+def test_a_test_message_that_does_not_arrive_is_a_failure(api: SlackApi, tmp_path: Path) -> None:
+    api.strangers.add("C1")
+    status, said = send_test(api, tmp_path, "ben")
+    assert (status, "write `/invite @` and its name there" in said) == (1, True)
+    status, said = send_test(api, tmp_path, "ben", channel="")
+    assert (status, "there is nobody to write to" in said) == (1, True)
+    api.token = "another"
+    status, said = send_test(api, tmp_path)
+    assert (status, "Slack refuses the token: invalid_auth" in said, api.posts) == (1, True, [])
+
+
+def test_without_a_token_no_test_message_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("")
+    result = CliRunner().invoke(command, ["check", "--send-test", "ann", "--config", str(path)])
+    assert (result.exit_code, "slack.token_file is not set" in result.output) == (1, True)
+
+
+# Notices
+
+
+@pytest.mark.parametrize("mode", ["off", "shadow", "fleet"])
+def test_where_this_agent_tells_nobody_nothing_has_to_arrive(tmp_path: Path, mode: str) -> None:
+    (finding,) = valid(judge_notices(read_notices(tmp_path, mode, 2e9)))
+    assert (finding.status, mode in finding.found) == ("ok", True)
+
+
+def test_messages_that_wait_or_were_given_up_are_told_with_the_reason(tmp_path: Path) -> None:
+    def look() -> Finding:
+        (finding,) = valid(judge_notices(read_notices(tmp_path, "agent", 2e9)))
+        return finding
+
+    assert look().status == "ok"
+    with closing(NoticesFile(tmp_path, unix=2e9, durable=False)) as file:
+        outbox = Outbox(file)
+        Notices(file).record((), (), [Letter(name, name, POST, "ann", "x", "[]", 2e9) for name in ("n1", "n2")])
+        assert look().status == "ok"
+        outbox.fail("n2", why="Slack refuses it: x", now_unix=2e9 - 1)
+        assert look().found == "1 of the messages to people in 7 days did not arrive: Slack refuses it: x"
+        outbox.put_off("n1", until_unix=2e9 + 1, why="Slack is not reached: y")
+        assert look().found.startswith("1 of the messages to people waits for Slack:")
+        (tmp_path / NOTICES_NAME).write_bytes(b"no database, and long enough to be read as one" * 100)
+    assert look().status == "warn"

@@ -18,7 +18,7 @@ from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandl
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse, WebClient
 
-from gpuwatch.alert.refusal import CODE, Delayed, sentence_of
+from gpuwatch.alert.refusal import CODE, Delayed, is_busy, is_trouble, sentence_of
 from gpuwatch.alert.token import read_token
 from gpuwatch.alert.workspace import Workspace, is_loopback
 from gpuwatch.errors import SlackRefused, SlackUnreachable, SlackUnsure
@@ -90,7 +90,7 @@ def _silence() -> logging.Logger:
 def _refused(answer: SlackResponse, workspace: Workspace) -> Exception:
     about = answer.data if isinstance(answer.data, dict) else {}
     code = about.get("error")
-    if answer.status_code == 429 or code == "ratelimited":
+    if answer.status_code == 429 or is_busy(code):
         return Delayed(_delay(answer.headers))
     if answer.status_code >= 500:
         return SlackUnsure(f"Slack has trouble: HTTP status {answer.status_code}")
@@ -98,6 +98,8 @@ def _refused(answer: SlackResponse, workspace: Workspace) -> Exception:
         return SlackUnreachable(f"{_STRANGE} (HTTP status {answer.status_code})")
     if not isinstance(code, str) or not CODE.fullmatch(code):
         return SlackUnsure(_STRANGE)
+    if is_trouble(code):
+        return SlackUnsure(f"Slack has trouble: {code}")
     return SlackRefused(sentence_of(code, about.get("needed"), workspace.token_file), code=code)
 
 

@@ -20,6 +20,10 @@ _OF_CHANNEL: Final = {
     "is_archived": "the channel is archived: set slack.channel to another",
 }
 MISSING_RIGHT: Final = "missing_scope"
+_TROUBLE: Final = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
+_BUSY: Final = frozenset({"ratelimited", "rate_limited"})
+NOBODY: Final = "nobody"
+"""Of us: there is neither the person nor a channel to write to."""
 UNSEEN: Final = "unseen"
 """Of us, and not of Slack: something may have been posted, and Slack does not let us look."""
 
@@ -43,8 +47,18 @@ def concerns_all(code: str) -> bool:
 
 
 def concerns_channel(code: str) -> bool:
-    """Whether the channel is not as it should be, which somebody may put right."""
-    return code in _OF_CHANNEL
+    """Whether the channel is not as it should be, or there is none, which somebody may put right."""
+    return code in _OF_CHANNEL or code == NOBODY
+
+
+def is_busy(code: object) -> bool:
+    """Whether Slack takes no more for a while."""
+    return isinstance(code, str) and code in _BUSY
+
+
+def is_trouble(code: str) -> bool:
+    """Whether it is Slack's own trouble, in which it may have done what was asked or not."""
+    return code in _TROUBLE
 
 
 def sentence_of(code: str, needed: object, token_file: Path | None) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from http.client import HTTPException
 from typing import NamedTuple
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
+
+from gpuwatch.alert.workspace import is_loopback
 
 TIMEOUT_SECONDS = 3.0
 LONGEST_BODY = 1 << 20
@@ -40,14 +41,6 @@ def fetch(url: str, *, token: str = "", here: bool = False) -> Answer:
             return Answer(answer.status, answer.read(LONGEST_BODY))
     except (OSError, HTTPException, ValueError) as error:
         return Answer(0, problem=_why(error))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _opener(host: str, *, here: bool) -> OpenerDirector:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple, get_args
 
-from gpuwatch.attribute.text import clean
+from gpuwatch.attribute.text import printable
 
 Check = Literal[
     "configuration",
@@ -25,6 +25,7 @@ Check = Literal[
     "sources",
     "prometheus",
     "slack",
+    "notices",
 ]
 """Public: the names are in docs/check.schema.json."""
 CHECKS: tuple[Check, ...] = get_args(Check)
@@ -67,5 +68,5 @@ def exit_status(findings: Iterable[Finding]) -> int:
 
 
 def _finding(check: Check, status: Status, *texts: str) -> Finding:
-    found, lost, mend = (clean(text, _LONGEST) for text in texts)
+    found, lost, mend = (printable(text, _LONGEST) for text in texts)
     return Finding(check, status, found, lost, mend)

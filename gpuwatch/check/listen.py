@@ -7,10 +7,10 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gpuwatch import __version__
 from gpuwatch.check.fetch import Answer, fetch
@@ -75,8 +75,10 @@ def judge_listen(facts: ListenFacts, *, guarded: bool = False) -> list[Finding]:
         mend = "gpuwatch agent --listen HOST:PORT, with an address of this machine and a port over 1023"
         return [fail("listen", f"{where} cannot be had: {facts.reason}", lost=_NO_START, mend=mend)]
     holder = f" (pid {facts.holder.pid}, {facts.holder.name})" if facts.holder else ""
-    if version := _version(facts.status):
-        return [ok("listen", f"{where} is a gpuwatch agent's{holder}"), _judge_agent(facts.health, version)]
+    document = _document(facts.status)
+    if version := _version(document):
+        listen = ok("listen", f"{where} is a gpuwatch agent's{holder}")
+        return [listen, _judge_agent(facts.health, version), *_judge_telling(document)]
     if guarded:
         return [
             ok("listen", f"{where} is taken{holder}: by an agent or not, it answers only who has a password or key")
@@ -132,15 +134,28 @@ def _name(process: Path) -> str:
         return "gone"
 
 
-def _version(status: Answer) -> str:
-    """The version by a status document; empty for anything else."""
+def _document(status: Answer) -> dict[str, Any]:
+    """An agent's status document; empty for anything else."""
     try:
         document = json.loads(status.body)
     except (ValueError, RecursionError):
-        return ""
-    is_agent = isinstance(document, dict) and document.get("agent") is True
-    version = document.get("version") if is_agent else None
+        return {}
+    return document if isinstance(document, dict) and document.get("agent") is True else {}
+
+
+def _version(document: Mapping[str, Any]) -> str:
+    """The version of an agent; empty where none is told."""
+    version = document.get("version")
     return version if isinstance(version, str) and re.fullmatch(r"[\w.+-]{1,40}", version) else ""
+
+
+def _judge_telling(document: Mapping[str, Any]) -> list[Finding]:
+    """Why the agent cannot tell anybody of anything now, if that is so."""
+    problem = document.get("notices_problem")
+    if not isinstance(problem, str):
+        return []
+    lost = "that owners are told of GPUs that they do not use, and a note of it"
+    return [warn("notices", f"the agent tells nobody: {problem}", lost=lost, mend="journalctl -u gpuwatch")]
 
 
 def _judge_agent(health: Answer, version: str) -> Finding:

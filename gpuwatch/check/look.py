@@ -15,6 +15,7 @@ from gpuwatch.check.disk import judge_disk, read_disk
 from gpuwatch.check.driver import judge_driver, read_driver
 from gpuwatch.check.finding import Check, Finding, fail, ok
 from gpuwatch.check.listen import judge_listen, read_listen
+from gpuwatch.check.notices import judge_notices, read_notices
 from gpuwatch.check.prometheus import judge_prometheus, read_prometheus
 from gpuwatch.check.rights import judge_rights, read_rights
 from gpuwatch.check.slack import judge_slack, read_slack
@@ -80,7 +81,8 @@ def _topics(settings: Settings | None, unix: float, roots: Roots) -> dict[Check,
         "state": lambda: judge_disk(read_disk(settings.state_directory, proc), uid=os.geteuid()),
         "listen": lambda: _look_at_listener(settings, proc),
         "prometheus": lambda: judge_prometheus(read_prometheus(settings.prometheus.url, settings.node)),
-        "slack": lambda: judge_slack(read_slack(settings.slack.token_file, settings.slack.api_url)),
+        "slack": lambda: judge_slack(read_slack(settings.slack)),
+        "notices": lambda: judge_notices(read_notices(settings.state_directory, settings.alert.mode, unix)),
     }
 
 

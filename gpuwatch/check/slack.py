@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shlex
 import stat
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
-from gpuwatch.check.fetch import Answer, fetch, is_loopback
+from gpuwatch.alert.refusal import CODE
+from gpuwatch.alert.token import read_token
+from gpuwatch.alert.workspace import Workspace
+from gpuwatch.check.fetch import Answer, fetch
 from gpuwatch.check.finding import Finding, fail, ok, warn
+from gpuwatch.errors import SlackRefused
 
-_LONGEST_TOKEN = 4096
-_TOKEN = re.compile(rb"[!-~]+")
-_CODE = re.compile(r"[a-z_]{1,40}")
-"""How Slack names an error."""
 _LOST = "messages to the owners of idle runs"
 
 
@@ -33,23 +30,27 @@ class SlackFacts(NamedTuple):
     """The address would have the token sent unencrypted, so it was not."""
 
 
-def read_slack(path: Path | None, api_url: str) -> SlackFacts:
+def read_slack(workspace: Workspace) -> SlackFacts:
     """Read the token and try it by `auth.test`, which sends no message."""
+    path = workspace.token_file
     if path is None:
         return SlackFacts(None)
+    mode = _mode(path)
     try:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            mode = os.fstat(file.fileno()).st_mode
-            token = file.read(_LONGEST_TOKEN + 1).strip() if stat.S_ISREG(mode) else b""
-    except OSError as error:
-        return SlackFacts(path, error.strerror or type(error).__name__)
-    if not _TOKEN.fullmatch(token) or len(token) > _LONGEST_TOKEN:
-        return SlackFacts(path, "it is not one line with a token", stat.S_IMODE(mode))
-    parts = urlsplit(api_url)
-    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-        return SlackFacts(path, mode=stat.S_IMODE(mode), in_clear=True)
-    answer = fetch(f"{api_url}/auth.test", token=token.decode("ascii"))
-    return SlackFacts(path, mode=stat.S_IMODE(mode), answer=answer)
+        token = read_token(path)
+    except SlackRefused as error:
+        return SlackFacts(path, str(error), mode)
+    if not workspace.is_secret:
+        return SlackFacts(path, mode=mode, in_clear=True)
+    return SlackFacts(path, mode=mode, answer=fetch(f"{workspace.api_url}/auth.test", token=token))
+
+
+def _mode(path: Path) -> int:
+    """Its mode; 0 where it cannot be seen."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return 0
 
 
 def judge_slack(facts: SlackFacts) -> list[Finding]:
@@ -59,7 +60,7 @@ def judge_slack(facts: SlackFacts) -> list[Finding]:
     name = shlex.quote(str(facts.path))
     if facts.problem:
         mend = f"install -m 0600 -o THE_USER TOKEN_FILE {name}"
-        return [fail("slack", f"{facts.path}: {facts.problem}", lost=_LOST, mend=mend)]
+        return [fail("slack", facts.problem, lost=_LOST, mend=mend)]
     findings = [_judge_answer(facts)]
     if facts.mode & 0o007:
         found, lost = f"{facts.path} has mode {facts.mode:04o}: anybody here may use it", "the secrecy of the token"
@@ -95,4 +96,4 @@ def _error(body: bytes) -> str | None:
     if document.get("ok") is True:
         return None
     error = document.get("error")
-    return error if isinstance(error, str) and _CODE.fullmatch(error) else "an answer that is not Slack's"
+    return error if isinstance(error, str) and CODE.fullmatch(error) else "an answer that is not Slack's"

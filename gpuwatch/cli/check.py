@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import secrets
 import sys
 import time
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ import click
 from gpuwatch.errors import GpuwatchError
 
 if TYPE_CHECKING:
+    from gpuwatch.alert.workspace import Workspace
     from gpuwatch.check.finding import Finding
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -28,7 +30,8 @@ _INDENT = " " * 6
 @click.option("--state-dir", metavar="DIR", help="As the agent's.")
 @click.option("--web-config", metavar="FILE", help="As the agent's.")
 @click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="As the agent's.")
-def check(as_json: bool, config: Path | None, **flags: str | None) -> None:
+@click.option("--send-test", metavar="USER", help="Only this: write to them in Slack, as they would be told.")
+def check(as_json: bool, config: Path | None, send_test: str | None, **flags: str | None) -> None:
     """Check what works here and what does not, what is lost by that, and what mends it.
 
     Exits with 0 where nothing fails (warnings are none), 1 where something does, 2 where the configuration is wrong.
@@ -44,9 +47,27 @@ def check(as_json: bool, config: Path | None, **flags: str | None) -> None:
         configuration = load(flags=given, environment=os.environ, path=config)
     except GpuwatchError as error:  # of a user without a home too
         mistakes = str(error)
-    findings = look(configuration, mistakes, unix=time.time())
+    if send_test is None or configuration is None:
+        findings = look(configuration, mistakes, unix=time.time())
+    else:
+        findings = _sent_test(configuration.settings.slack_of_notices, send_test)
     click.echo(json.dumps([finding._asdict() for finding in findings], indent=2) if as_json else table(findings))
     sys.exit(exit_status(findings))
+
+
+def _sent_test(workspace: Workspace, person: str) -> list[Finding]:
+    """What came of writing to somebody; it is not tried where Slack does not take the token."""
+    from gpuwatch.check.finding import exit_status, fail  # noqa: PLC0415  see check
+    from gpuwatch.check.slack import judge_slack, read_slack  # noqa: PLC0415
+    from gpuwatch.check.trial import send_trial  # noqa: PLC0415
+
+    if workspace.token_file is None:
+        lost, mend = "messages to the owners of idle runs", "docs/slack.md says how to get a token"
+        return [fail("slack", "nothing was sent: slack.token_file is not set", lost=lost, mend=mend)]
+    findings = judge_slack(read_slack(workspace))
+    if exit_status(findings) != 0:
+        return findings
+    return findings + send_trial(workspace, person, letter=f"test-{secrets.token_hex(8)}", now_unix=time.time())
 
 
 def table(findings: Iterable[Finding]) -> str:

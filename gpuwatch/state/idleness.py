@@ -38,13 +38,21 @@ class _Span(NamedTuple):
     end: int
 
 
-class _Sums(NamedTuple):
-    """Of the bins of a run on a device in a span."""
+class _Device(NamedTuple):
+    """Its bins in a span."""
 
     bins: int
     first: int
     last: int
     """Where the oldest and the newest begin."""
+    held: float
+    """Seconds, by anybody."""
+
+
+class _Run(NamedTuple):
+    """Of a run on a device in a span: how many bins it has, and their sums."""
+
+    bins: int
     held: float
     busy: float
     joules: float
@@ -64,17 +72,14 @@ def read_idle(connection: sqlite3.Connection, limits: Mapping[Ids, float], until
         if not going_on:
             break
         devices, runs = _device_sums(connection, span), _run_sums(connection, span)
-        for ids in list(going_on):
-            if ids[0] not in devices:
+        for ids in [ids for ids in going_on if ids[0] in devices]:
+            device, run, idle = devices[ids[0]], runs.get(ids), found[ids]
+            if run and run.bins == device.bins and run.activity < limits[ids] and idle.since_unix - device.last <= DAY:
+                found[ids] = _longer(idle, device.first, (max(device.held, run.held), run.held, run.busy, run.joules))
                 continue
-            (bins, held), sums = devices[ids[0]], runs.get(ids)
-            if sums and sums.bins == bins and sums.activity < limits[ids] and found[ids].since_unix - sums.last <= DAY:
-                more = (max(held, sums.held), sums.held, sums.busy, sums.joules)
-                found[ids] = _longer(found[ids], sums.first, more)
-            else:
-                found[ids], is_over = _walk(connection, span, ids, limits[ids], found[ids])
-                if is_over:
-                    going_on.remove(ids)
+            found[ids], is_over = _walk(connection, span, ids, limits[ids], idle)
+            if is_over:
+                going_on.remove(ids)
     return {ids: idle for ids, idle in found.items() if idle.seen}
 
 
@@ -87,24 +92,23 @@ def _spans(connection: sqlite3.Connection, until_unix: int) -> Iterator[_Span]:
             yield _Span(kind, end - seconds, end)
 
 
-def _device_sums(connection: sqlite3.Connection, span: _Span) -> dict[int, tuple[int, float]]:
-    """How many bins there are of a device, and for how many seconds it was held in them."""
+def _device_sums(connection: sqlite3.Connection, span: _Span) -> dict[int, _Device]:
     rows = connection.execute(
-        f"SELECT device, count(*), sum(active + idle) FROM device_{span.kind}"
+        f"SELECT device, count(*), min(start), max(start), sum(active + idle) FROM device_{span.kind}"
         " WHERE start >= ? AND start < ? GROUP BY device",
         span[1:],
     )
-    return {device: (bins, held) for device, bins, held in rows}
+    return {device: _Device(*sums) for device, *sums in rows}
 
 
-def _run_sums(connection: sqlite3.Connection, span: _Span) -> dict[Ids, _Sums]:
+def _run_sums(connection: sqlite3.Connection, span: _Span) -> dict[Ids, _Run]:
     rows = connection.execute(
-        "SELECT device, owner, count(*), min(start), max(start), sum(held), sum(busy), sum(joules),"
-        f" max({_ACTIVITY}) FROM charge_{span.kind} c WHERE start >= ? AND start < ?"
+        f"SELECT device, owner, count(*), sum(held), sum(busy), sum(joules), max({_ACTIVITY})"
+        f" FROM charge_{span.kind} c WHERE start >= ? AND start < ?"
         " GROUP BY device << 32 | owner",  # a single number is sorted by in a fraction of the time
         span[1:],
     )
-    return {(device, owner): _Sums(*sums) for device, owner, *sums in rows}
+    return {(device, owner): _Run(*sums) for device, owner, *sums in rows}
 
 
 def _walk(

@@ -7,13 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from gpuwatch.model.notice import CLOSED, HELD_BACK, SENT, SHADOW, WRONG, Notice, Told
-from gpuwatch.model.outbox import Letter
+from gpuwatch.model.outbox import SENT as LETTER_SENT
+from gpuwatch.model.outbox import UPDATE, Letter
 from gpuwatch.state.notices_file import NoticesFile, count, encodable
 from gpuwatch.state.outbox import put
 from gpuwatch.units import DAY
 
 KEPT_SECONDS: Final = 400 * DAY
 """Closed notices are kept for so long: a year's report can count them."""
+MOST_UNTOLD: Final = 10_000
+"""Of those that nobody was told of, no more: whoever lets a run idle and work by turns makes as many as they like."""
+KEPT_EDITS_SECONDS: Final = DAY
+"""Of a message that was edited each half hour, only the last edit is of use, and it is in Slack."""
 COLUMNS: Final = ", ".join(Notice._fields)
 _SET: Final = ", ".join(f"{name} = excluded.{name}" for name in Notice._fields if name not in ("id", "wrong"))
 _MARKS: Final = ", ".join("?" * len(Notice._fields))
@@ -90,9 +95,18 @@ class Notices:
                 count(db, {} if notice.wrong else {WRONG: 1})
 
     def tidy(self, *, unix: float) -> None:
-        """Drop what is long over."""
+        """Drop what is long over, and what there is too much of."""
         oldest = unix - KEPT_SECONDS
         with self._file.transaction() as db:
+            db.execute(
+                "DELETE FROM notice WHERE told = 0 AND closed_unix < (SELECT closed_unix FROM notice"
+                " WHERE told = 0 AND closed_unix IS NOT NULL ORDER BY closed_unix DESC LIMIT 1 OFFSET ?)",
+                (MOST_UNTOLD,),
+            )
+            db.execute(
+                "DELETE FROM letter WHERE action = ? AND state = ? AND ended_unix < ?",
+                (UPDATE, LETTER_SENT, unix - KEPT_EDITS_SECONDS),
+            )
             db.execute("DELETE FROM notice WHERE closed_unix < ?", (oldest,))
             db.execute("DELETE FROM told WHERE unix < ?", (oldest,))
             db.execute("DELETE FROM letter WHERE ended_unix < ?", (oldest,))
