@@ -21,7 +21,7 @@ from gpuwatch.service.install import install, uninstall
 from gpuwatch.service.installation import HIDDEN, Installation, check_installation
 from gpuwatch.service.place import Place
 from gpuwatch.service.systemctl import RUNNING_SYSTEMD, Systemctl
-from gpuwatch.service.unit import REPORT_NAME, TIMER_NAME, UNIT_NAME
+from gpuwatch.service.unit import NOTIFY_NAME, REPORT_NAME, TIMER_NAME, UNIT_NAME
 
 ROOT = Path(__file__).parent.parent
 COMMAND = Path("/opt/gpuwatch/bin/gpuwatch")
@@ -116,7 +116,7 @@ def gpuwatch(image: Path, command: str, *arguments: str) -> list[str]:
 
 def test_the_wheel_carries_the_units(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        for name in (UNIT_NAME, REPORT_NAME, TIMER_NAME):
+        for name in (UNIT_NAME, REPORT_NAME, TIMER_NAME, NOTIFY_NAME):
             assert archive.read(f"gpuwatch/service/{name}") == (ROOT / "systemd" / name).read_bytes()
 
 
@@ -130,22 +130,23 @@ def test_it_comes_and_goes_without_a_trace(image: Path) -> None:
     place, before = Place(image), tree(image)
     assert gpuwatch(image, "install-service") == [
         f"wrote {place.config}",
-        *(f"wrote {path}" for path in (place.unit, place.report, place.timer)),
+        *(f"wrote {path}" for path in (place.unit, place.report, place.timer, place.notify)),
         *ENABLED,
     ]
     installed = tree(image)
     assert f"\nExecStart={COMMAND} agent --state-dir %S/gpuwatch\n" in place.unit.read_text(encoding="utf-8")
     assert place.config.read_text(encoding="utf-8") == example()
     assert f"\nExecStart={COMMAND} report " in place.report.read_text(encoding="utf-8")
-    assert [link.is_symlink() for link in place.links] == [True, False]
-    files = (place.unit, place.report, place.timer, place.config)
+    assert [link.is_symlink() for link in place.links] == [True, False, False]
+    files = (place.unit, place.report, place.timer, place.notify, place.config)
     assert {path.stat().st_mode & 0o777 for path in files} == {0o644}
 
     assert gpuwatch(image, "install-service") == ENABLED
     assert tree(image) == installed
 
     assert gpuwatch(image, "uninstall-service") == [
-        f"removed {path}" for path in (place.config, place.links[0], place.timer, place.report, place.unit)
+        f"removed {path}"
+        for path in (place.config, place.links[0], place.timer, place.report, place.notify, place.unit)
     ]
     assert tree(image) == before
     assert gpuwatch(image, "uninstall-service") == ["nothing to remove: gpuwatch.service is not installed"]
@@ -161,15 +162,15 @@ def test_what_people_wrote_goes_only_with_purge(image: Path) -> None:
     place.drop_ins[0].mkdir()
     drop_in = place.drop_ins[0] / "override.conf"
     drop_in.write_text("[Service]\nNice=19\n", encoding="utf-8")
-    link, folder = place.record
+    link, folder, *_ = place.record
     folder.mkdir(parents=True)
     link.symlink_to("private/gpuwatch")
     (folder / "gpuwatch.sqlite3").write_bytes(b"a year")
 
     somebodys = [place.config, drop_in, link, folder]
     said = gpuwatch(image, "uninstall-service")
-    assert said[4:] == [f"kept {path} (--purge removes it)" for path in somebodys]
-    assert gpuwatch(image, "uninstall-service")[1:] == said[4:]
+    assert said[5:] == [f"kept {path} (--purge removes it)" for path in somebodys]
+    assert gpuwatch(image, "uninstall-service")[1:] == said[5:]
     assert all(path.exists() for path in somebodys)
 
     assert gpuwatch(image, "uninstall-service", "--purge") == [f"removed {path}" for path in somebodys]
@@ -202,7 +203,7 @@ def test_a_configuration_that_was_there_is_left_alone(image: Path) -> None:
     place, systemctl = Place(image), Systemctl(image)
     place.config.parent.mkdir()
     place.config.write_text(example(), encoding="utf-8")
-    units = [place.unit, place.report, place.timer]
+    units = [place.unit, place.report, place.timer, place.notify]
     assert install(place, systemctl, command=COMMAND, version="1", config=example()) == units
     assert uninstall(place, systemctl, purge=False).kept == [place.config]
     assert place.config.exists()

@@ -1,24 +1,49 @@
-"""`gpuwatch rules`: the rules for Prometheus."""
+"""`gpuwatch rules`: the rules for Prometheus, and the route for Alertmanager."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import click
 
 from gpuwatch.errors import GpuwatchError
 
+_OF: Final = ("records", "alerts", "routes")
+
+
+class _File(NamedTuple):
+    name: str
+    text: str
+
 
 @click.command()
-@click.option("--output", metavar="DIR", type=click.Path(path_type=Path), help="Write them into DIR as files.")
-def rules(output: Path | None) -> None:
-    """Print the recording rules that make reports over a fleet cheap, for rule_files of Prometheus."""
-    from gpuwatch.report.rules import FILE_NAME, rules_text  # noqa: PLC0415  only this command needs them
+@click.option("--of", type=click.Choice(_OF), default="records", help="Which to print.  [default: records]")
+@click.option("--output", metavar="DIR", type=click.Path(path_type=Path), help="Write all of them into DIR as files.")
+def rules(of: str, output: Path | None) -> None:
+    """Print rules for Prometheus.
 
+    The recording rules make reports over a fleet cheap, the alerting rules tell of idle runs and broken agents, and the
+    routes are a fragment for the configuration of Alertmanager.
+    """
+    files = _files()
     if output is None:
-        click.echo(rules_text(), nl=False)
-    else:
-        click.echo(f"wrote {_write(output / FILE_NAME, rules_text())}")
+        click.echo(files[of].text, nl=False)
+        return
+    for file in files.values():
+        click.echo(f"wrote {_write(output / file.name, file.text)}")
+
+
+def _files() -> Mapping[str, _File]:
+    from gpuwatch.alert import routing, rules  # noqa: PLC0415  only this command needs them
+    from gpuwatch.report import rules as records  # noqa: PLC0415
+
+    return {
+        "records": _File(records.FILE_NAME, records.rules_text()),
+        "alerts": _File(rules.FILE_NAME, rules.alerts_text()),
+        "routes": _File(routing.FILE_NAME, routing.routing_text()),
+    }
 
 
 def _write(path: Path, text: str) -> Path:

@@ -11,6 +11,7 @@ from gpuwatch.errors import ServiceError
 from gpuwatch.service.place import Place, files_in, read_if_there, remove, remove_if_empty, restoring, write
 from gpuwatch.service.systemctl import Systemctl
 from gpuwatch.service.unit import (
+    NOTIFY_NAME,
     REPORT_NAME,
     TIMER_NAME,
     UNIT_NAME,
@@ -32,7 +33,7 @@ class Removal(NamedTuple):
 def install(place: Place, systemctl: Systemctl, *, command: Path, version: str, config: str) -> list[Path]:
     """Write the units that start `command`, and `config` where there is no configuration; have the agent start at boot.
 
-    The timer of the weekly report is written, and not enabled: one host of the fleet is to have it.
+    The timer of the weekly report, and who tells the fleet's people, are written and not enabled: one host has them.
 
     Returns what was written: nothing where all was there already. Raises ServiceError, and leaves things as they were.
     """
@@ -46,6 +47,7 @@ def install(place: Place, systemctl: Systemctl, *, command: Path, version: str, 
         place.unit: unit_of(read_packaged_unit(UNIT_NAME), command=command, version=version, config_sha256=digest),
         place.report: started_by(read_packaged_unit(REPORT_NAME), command),
         place.timer: read_packaged_unit(TIMER_NAME),
+        place.notify: started_by(read_packaged_unit(NOTIFY_NAME), command),
     }
     wanted |= {path: unit.encode() for path, unit in units.items() if unit.encode() != read_if_there(path)}
     try:
@@ -85,7 +87,7 @@ def uninstall(place: Place, systemctl: Systemctl, *, purge: bool) -> Removal:
     ours, theirs = _sorted(place, unit or b"")
     removed = [path for path in ([*theirs, *ours] if purge else ours) if os.path.lexists(path)]
     kept = [path for path in theirs if os.path.lexists(path) and not purge]
-    there = [path.name for path in (place.timer, place.report, place.unit) if path.exists()]
+    there = [path.name for path in (place.timer, place.report, place.notify, place.unit) if path.exists()]
     systemctl.stop(there)
     systemctl.disable(there)
     try:
@@ -106,5 +108,5 @@ def _sorted(place: Place, unit: bytes) -> tuple[list[Path], list[Path]]:
     config = read_if_there(place.config)
     ours = [place.config] if config is not None and sha256(config) == written else []
     theirs = [path for folder in (place.config.parent, *place.drop_ins) for path in files_in(folder)]
-    ours += [*place.links, place.timer, place.report, place.unit]
+    ours += [*place.links, place.timer, place.report, place.notify, place.unit]
     return ours, [path for path in (*theirs, *place.record) if path not in ours]

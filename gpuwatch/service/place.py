@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuwatch.errors import GpuwatchError, ServiceError
-from gpuwatch.service.unit import REPORT_NAME, TIMER_NAME, UNIT_NAME
+from gpuwatch.service.unit import NOTIFY_NAME, REPORT_NAME, TIMER_NAME, UNIT_NAME
 
 _MODE = 0o644
 
@@ -43,17 +43,23 @@ class Place:
         return self.units / TIMER_NAME
 
     @property
-    def links(self) -> tuple[Path, Path]:
-        """What starts the agent at boot, and the timer where it is enabled."""
+    def notify(self) -> Path:
+        """The unit of who tells the fleet's people, once somebody has enabled it."""
+        return self.units / NOTIFY_NAME
+
+    @property
+    def links(self) -> tuple[Path, Path, Path]:
+        """What starts the agent at boot, and the timer and who tells people where they are enabled."""
         return (
             self.units / "multi-user.target.wants" / UNIT_NAME,
             self.units / "timers.target.wants" / TIMER_NAME,
+            self.units / "multi-user.target.wants" / NOTIFY_NAME,
         )
 
     @property
     def drop_ins(self) -> tuple[Path, ...]:
         """The folders in which `systemctl edit` keeps the operator's changes."""
-        return tuple(self.units / f"{name}.d" for name in (UNIT_NAME, REPORT_NAME, TIMER_NAME))
+        return tuple(self.units / f"{name}.d" for name in (UNIT_NAME, REPORT_NAME, TIMER_NAME, NOTIFY_NAME))
 
     @property
     def config(self) -> Path:
@@ -61,9 +67,10 @@ class Place:
         return self.root / "etc/gpuwatch/config.toml"
 
     @property
-    def record(self) -> tuple[Path, Path]:
-        """Where systemd keeps the state of a service with a dynamic user: a link, and the folder that it points to."""
-        return self.root / "var/lib/gpuwatch", self.root / "var/lib/private/gpuwatch"
+    def record(self) -> tuple[Path, ...]:
+        """Where systemd keeps the state of services with a dynamic user: links, and the folders that they point to."""
+        names = ("gpuwatch", NOTIFY_NAME.removesuffix(".service"))
+        return tuple(self.root / "var/lib" / under / name for name in names for under in ("", "private"))
 
 
 def read_if_there(path: Path) -> bytes | None:

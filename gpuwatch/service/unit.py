@@ -12,6 +12,7 @@ from gpuwatch.errors import ServiceError
 UNIT_NAME = "gpuwatch.service"
 REPORT_NAME = "gpuwatch-report.service"
 TIMER_NAME = "gpuwatch-report.timer"
+NOTIFY_NAME = "gpuwatch-notify.service"
 _PACKAGED_COMMAND = "ExecStart=/usr/bin/env gpuwatch "
 _DIGEST = re.compile(r"^ConfigSha256=([0-9a-f]{64})$", re.MULTILINE)
 _PLAIN_PATH = re.compile(r"/[\w./+@:-]+", re.ASCII)
