@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from gpuwatch.agent import door as door_room
-from gpuwatch.agent.door import Door
+from gpuwatch.agent.door import Door, Grant
 from gpuwatch.agent.registry import Registry
 from gpuwatch.attribute.case import Registration
 from gpuwatch.model import Identity
@@ -35,10 +35,11 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
 
 @contextmanager
 def doorway(
-    registry: Registry, path: Path, *, url: str = "", keep: Callable[[], object] = lambda: None
-) -> Iterator[Door]:
+    registry: Registry, path: Path, *, url: str = "", keep: Callable[[], object] = lambda: None,
+    grant: Grant | None = None,
+) -> Iterator[Door]:  # fmt: skip
     """An open door, at which the ends of processes are soon seen."""
-    door = Door(registry, path, read_unix=lambda: NOW_UNIX, url=url, keep=keep)
+    door = Door(registry, path, read_unix=lambda: NOW_UNIX, url=url, keep=keep, grant=grant)
     ready = threading.Event()
     stops: list[Callable[[], object]] = []
 

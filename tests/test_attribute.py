@@ -107,6 +107,7 @@ def test_users_without_a_name_are_their_number() -> None:
         ("lone \udcff surrogate", "lone  surrogate"),
         ("  spaced  ", "spaced"),
         ("snowman \u2603", "snowman \u2603"),
+        ("`} or vector(1)", "'} or vector(1)"),
     ],
 )
 def test_labels_are_cleaned(text: str, label: str) -> None:

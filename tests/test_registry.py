@@ -22,7 +22,7 @@ from gpuwatch.agent import door
 from gpuwatch.agent.peer import Peer, read_process_of
 from gpuwatch.agent.registrations import FILE_NAME, RegistrationsFile, load
 from gpuwatch.agent.registry import MOST, MOST_OF_A_USER, Entry, Registry
-from gpuwatch.agent.request import parse_request, parse_url
+from gpuwatch.agent.request import Request, parse_request, parse_url
 from gpuwatch.attribute.case import Registration
 from gpuwatch.attribute.text import LONGEST, clean
 from gpuwatch.explicit.message import LONGEST_BYTES, Announcement, encode, named_run
@@ -218,17 +218,19 @@ def test_any_bytes_are_a_request_or_refused(content: bytes) -> None:
     except ValueError as error:
         assert str(error)
     else:
+        assert isinstance(request, Request)
         assert all(clean(text) == text for text in request.registration[:4])
 
 
 @given(st.text(max_size=300), st.text(max_size=2000), st.text(max_size=2000), st.integers(0, 2**32))
 def test_whatever_a_run_is_called_it_is_understood(name: str, project: str, url: str, draw: int) -> None:
     said = Announcement(named_run(name, unix=NOW_UNIX, draw=draw), name, project, url)
-    request = parse_request(encode(said), unix=NOW_UNIX)
-    assert request.registration.run == said.run
+    begin, end = (parse_request(encode(said, end=ends), unix=NOW_UNIX) for ends in (False, True))
+    assert isinstance(begin, Request)
+    assert isinstance(end, Request)
+    assert begin.registration.run == said.run
     assert len(said.run) <= LONGEST
-    assert not request.end
-    assert parse_request(encode(said, end=True), unix=NOW_UNIX).end
+    assert (begin.end, end.end) == (False, True)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ class Resolver:
             name=claim.name,
             kind="batch",
             batch_job=claim.batch_job,
+            group=claim.group,
         )
 
     def _judge(self, case: Case) -> _Judged:
@@ -122,6 +123,7 @@ class Resolver:
             kind=_first("kind", claims) or judged.kind,
             batch_job=_first("batch_job", claims),
             url=owning.url,
+            group=_first("group", claims),
         )
         return Verdict(run, claims)
 

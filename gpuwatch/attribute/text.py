@@ -11,7 +11,15 @@ _FORBIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 
 
 def clean(text: str, longest: int = LONGEST) -> str:
-    """`text` as a label value: no control, bidirectional or surrogate characters, at most `longest` characters."""
+    """`text` as a label value: printable, and without a backtick.
+
+    Between backticks a dashboard's queries have names, as PromQL escapes nothing in there.
+    """
+    return printable(text.replace("`", "'"), longest)
+
+
+def printable(text: str, longest: int = LONGEST) -> str:
+    """`text` for people: no control, bidirectional or surrogate characters, at most `longest` characters."""
     kept = "".join(c for c in text[: 4 * longest] if unicodedata.category(c) not in _FORBIDDEN)
     return kept.strip()[:longest]
 

@@ -15,6 +15,8 @@ NAME_VARIABLE = "GPUWATCH_RUN_NAME"
 PROJECT_VARIABLE = "GPUWATCH_PROJECT"
 USER_VARIABLE = "GPUWATCH_USER"
 """By these a named run is passed to the processes below it, on other nodes too. The person is only ever set by hand."""
+EXPECT_VARIABLE = "GPUWATCH_EXPECT_IDLE"
+"""By it whoever starts a run says for how long it may be idle, and why: `4h: waiting for labels`."""
 _LONGEST_NAME = 48
 _LONGEST_TEXT = 200
 """Characters; however they are escaped, three of these fit in a message."""
@@ -44,6 +46,26 @@ def encode(said: Announcement, *, end: bool = False) -> bytes:
 def question(pid: int) -> bytes:
     """The message that asks which run a process has said to be."""
     return json.dumps({"ask": True, "pid": pid}).encode()
+
+
+def snooze(run: str, *, seconds: int, reason: str) -> bytes:
+    """The message that a run's idleness is meant, for so long from now."""
+    return _wish({"snooze": run, "seconds": seconds, "reason": reason})
+
+
+def unsnooze(run: str) -> bytes:
+    """The message that it is not meant any more."""
+    return _wish({"unsnooze": run})
+
+
+def wrong(run: str, *, reason: str) -> bytes:
+    """The message that the last notice about a run was a false alarm."""
+    return _wish({"wrong": run, "reason": reason})
+
+
+def _wish(document: dict[str, object]) -> bytes:
+    cut = {key: value[:_LONGEST_TEXT] if isinstance(value, str) else value for key, value in document.items()}
+    return json.dumps(cut, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def named_run(name: str, *, unix: float, draw: int) -> str:
