@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from benchmarks import cost, day, exact, fleet, history, resolve, restart, rules, state_size, week
+from benchmarks import cost, day, exact, fleet, history, page, resolve, restart, rules, state_size, week
 from benchmarks.report import Figure, Options, describe_machine, passed, print_table
 
 Harness = Callable[[Options], list[Figure]]
@@ -24,6 +24,7 @@ HARNESSES: Final[Mapping[str, Harness]] = {
     "history": history.run,
     "fleet": fleet.run,
     "rules": rules.run,
+    "page": page.run,
     "week": week.run,
 }
 

@@ -25,6 +25,7 @@ from gpuwatch.model import (
     States,
     Use,
 )
+from gpuwatch.model.judgement import IDLE, Judged, Judgement
 
 ANN = Owner("ann", "vision", "adhoc:train.py-k3f9z2.3mv@n7")
 HOSTILE = Owner('eve"\\', "", 'adhoc:a"b\\c{d}<script>\u2603-k3f9z2.1@n7')
@@ -52,7 +53,7 @@ def snapshot() -> Snapshot:
     here = GpuInfo("GPU-aaaa", 0, "NVIDIA H100 80GB HBM3", "00000000:1B:00.0")
     lost = GpuInfo("GPU-bbbb", 1, "NVIDIA H100 80GB HBM3", "00000000:2B:00.0")
     slice_ = GpuInfo("MIG-cccc", 2, "NVIDIA H100 80GB HBM3 MIG 1g.10gb", "00000000:3B:00.0", 1, 1 / 7)
-    run = Run(ANN, Identity(4711, 99), 1_790_000_000.0, "adhoc", "train.py")
+    run = Run(ANN, Identity(4711, 99), 1_790_000_000.0, "adhoc", "train.py", group="slurm:4700")
     return Snapshot(
         node="n7",
         version="1.2.3",
@@ -96,6 +97,15 @@ def snapshot() -> Snapshot:
         memory_bytes={ANN: 8_000_000_000, SHORT: 77},
         people={("ann", "vision"): Use(1900.0, 1800.0, 890000.0), ("ben", ""): Use()},
         teams={"ann": "seeing"},
+        judged=Judged(
+            {
+                ("GPU-aaaa", ANN): Judgement(
+                    IDLE, 1_790_001_800.0, 1800.5, 1800.5, 0.01, 75.0, 1.0, "no minute at 5% or more for 30 min"
+                )
+            }
+        ),
+        due={ANN: IDLE},
+        notices={"sent": 2, "failed": 0},
         host=HostReading({"user": 10.5, "idle": 99.0}, 2**30, 2**34, 1.25),
         sensors={
             "gpu": SensorState(True, 0.0015, 1_790_003_600.5),

@@ -18,7 +18,7 @@ from gpuwatch.agent import config
 from gpuwatch.agent.config import load
 from gpuwatch.agent.kinds import shown, toml
 from gpuwatch.agent.settings import KEYS, Key, Settings
-from gpuwatch.cli import command
+from gpuwatch.cli.agent import agent
 from gpuwatch.errors import StateError, UsageError
 
 ADDRESS = "must be HOST:PORT, like 127.0.0.1:9469 or [::]:9469"
@@ -28,7 +28,12 @@ WHOLE = "must be a whole number of 1 or more"
 URL = "must be a URL of http or https without user and query, like http://prometheus:9090"
 USERS = 'must be a table of persons by their other names, like { "ann.smith" = "ann" }'
 TEAMS = 'must be a table of lists, like { vision = ["ann", "%vision"] }, with each in one team'
+OVERRIDES = (
+    'must be a list of tables like { kind = "interactive", hours = "12:00-14:00", days = "mon-fri", idle_after = "2h" }'
+)
 TOKEN_FILE = "must be the path of a file that holds a bot's token"
+DURATION = "must be a length of time like 30m, 2h or 1d"
+HOURS = "must be days and hours like mon-fri 09:00-18:00 or mon,wed 08:30-24:00"
 HIDDEN = "is not shown here, as it may hold a secret"
 
 
@@ -71,6 +76,11 @@ BROKEN = {
     ),
     "account.run_series": Broken('"many"', f'is "many", and {WHOLE}', "0", f"is 0, and {WHOLE}"),
     "account.people": Broken("7.5", f"is 7.5, and {WHOLE}", "-1", f"is -1, and {WHOLE}"),
+    "judge.override": Broken(
+        "[{ idle_after = '90' }]",
+        f'has idle_after in table 1, which is "90" and not a duration like "30m", "2h" or "1d", and {OVERRIDES}',
+        "quiet", f'is "quiet", and {OVERRIDES}',
+    ),
     "slurm.node": Broken("{ name = 'n7' }", f"is a table, and {NAME}", " ", f'is " ", and {NAME}'),
     "slurm.cluster": Broken("[]", f"is a list, and {NAME}", "", f'is "", and {NAME}'),
     "kubernetes.cluster": Broken("7", f"is 7, and {NAME}", "a\tb", f'is "a\\tb", and {NAME}'),
@@ -101,6 +111,20 @@ BROKEN = {
     ),
     "slack.channel": Broken("7", f"is 7, and {NAME}", " ", f'is " ", and {NAME}'),
     "slack.email_domain": Broken("['example.com']", f"is a list, and {NAME}", "", f'is "", and {NAME}'),
+    "alert.mode": Broken(
+        "true", "is true, and must be one of: off, shadow, agent, fleet",
+        "slack", 'is "slack", and must be one of: off, shadow, agent, fleet',
+    ),
+    "alert.push_after": Broken("30", f"is 30, and {DURATION}", "0m", f'is "0m", and {DURATION}'),
+    "alert.interactive_after": Broken("2.5", f"is 2.5, and {DURATION}", "2 hours", f'is "2 hours", and {DURATION}'),
+    "alert.push_gpu_hours": Broken(
+        '"1h"', 'is "1h", and must be a number of 0 or more', "-1", "is -1, and must be a number of 0 or more"
+    ),
+    "alert.per_day": Broken("0", f"is 0, and {WHOLE}", "3.5", f"is 3.5, and {WHOLE}"),
+    "alert.working_hours": Broken(
+        "9", f"is 9, and {HOURS}", "mon-fri 18:00-09:00", f'is "mon-fri 18:00-09:00", and {HOURS}'
+    ),
+    "alert.time_zone": Broken("1", f"is 1, and {NAME}", "", f'is "", and {NAME}'),
     "cost.gpu_hour": Broken(
         '"$2"', 'is "$2", and must be a number of 0 or more', "-1", "is -1, and must be a number of 0 or more"
     ),
@@ -122,7 +146,7 @@ def test_without_anything_all_is_at_its_default() -> None:
 
 @each_key
 def test_every_key_is_set_by_file_and_variable_and_flag(key: Key, tmp_path: Path) -> None:
-    text = toml(key.example) if isinstance(key.example, Mapping) else str(key.example)
+    text = toml(key.example) if isinstance(key.example, Mapping | tuple) else str(key.example)
     path = in_file(tmp_path, line(key, toml(key.example)))
     ways = {str(path): configured(path=path), key.variable: configured(environment={key.variable: text})}
     if key.flag:
@@ -149,7 +173,7 @@ def test_the_default_file_is_read_where_it_is(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_flags_of_the_agent_are_those_of_the_table() -> None:
-    flags = {option.name: option.opts[0] for option in command.commands["agent"].params}
+    flags = {option.name: option.opts[0] for option in agent.params}
     assert flags.pop("config") == "--config"
     assert flags == {key.name: key.flag for key in KEYS if key.flag}
 
@@ -246,7 +270,7 @@ def test_a_table_may_be_empty(tmp_path: Path) -> None:
 @each_key
 @pytest.mark.parametrize("value", ["{}", "[]", "[[]]", '""', "07:32:00", "true", "inf", "-inf", "nan", '"\\u0000"'])
 def test_no_key_takes_what_is_a_value_of_none(key: Key, value: str, tmp_path: Path) -> None:
-    if value == "{}" and isinstance(key.example, Mapping):
+    if isinstance(key.example, {"{}": Mapping, "[]": tuple}.get(value, ())):
         return  # it is of this kind
     told_value = shown(tomllib.loads(f"x = {value}")["x"])
     with pytest.raises(UsageError, match=re.escape(f": {key.name} is {told_value}, and must be {key.kind.right}")):

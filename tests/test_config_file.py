@@ -43,7 +43,8 @@ TOO_LONG = "it has a number that is too long, or lists within lists without end"
         ("[acount]\npeople = 1", "unknown table [acount]; did you mean [account]?"),
         (
             "[zzz]",
-            "unknown table [zzz]; there is: [account], [cost], [kubernetes], [privacy], [prometheus], [slack], [slurm], [teams], [users]",
+            "unknown table [zzz]; there is: [account], [alert], [cost], [judge], [kubernetes], [privacy], "
+            "[prometheus], [slack], [slurm], [teams], [users]",
         ),
         ("[listen]\nhost = 'n7'", "listen is a table, and must be HOST:PORT, like "),
         ("account = 1", "account is 1, and must be a table: [account]"),
@@ -164,7 +165,7 @@ def written(value: Any) -> str:
     """A value in TOML."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{written(name)} = {written(item)}" for name, item in value.items()) + "}"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"[{', '.join(map(written, value))}]"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

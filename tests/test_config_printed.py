@@ -10,7 +10,7 @@ from configured import configured, in_file, run, told
 
 from gpuwatch.agent.kinds import toml
 from gpuwatch.agent.settings import KEYS, Settings
-from gpuwatch.cli import command
+from gpuwatch.cli.agent import agent
 
 DOCS = Path(__file__).parent.parent / "docs"
 EXAMPLE = (DOCS / "config.toml").read_text(encoding="utf-8")
@@ -31,6 +31,9 @@ short_run_seconds = 60  # default
 run_series = 300  # {path}
 people = 100  # default
 
+[judge]
+# override is not set
+
 [slurm]
 node = "n7"  # GPUWATCH_SLURM_NODE
 # cluster is not set
@@ -50,6 +53,15 @@ token_file = "{path.parent}/token"  # {path}
 api_url = "https://slack.com/api"  # default
 # channel is not set
 # email_domain is not set
+
+[alert]
+mode = "shadow"  # default
+push_after = "30m"  # default
+interactive_after = "2h"  # default
+push_gpu_hours = 1  # default
+per_day = 3  # default
+working_hours = "mon-fri 09:00-18:00"  # default
+# time_zone is not set
 
 [cost]
 # gpu_hour is not set
@@ -104,7 +116,7 @@ def test_the_document_has_every_key_and_no_other() -> None:
 
 def test_the_help_of_the_agent_tells_the_defaults() -> None:
     defaults = {key.name: key.default or str(key.value_in(Settings())).removesuffix(".0") for key in KEYS}
-    for option in command.commands["agent"].params:
+    for option in agent.params:
         assert isinstance(option, click.Option)
         told_default = re.search(r"\[default: (.*)\]", option.help or "")
         assert told_default is None or told_default[1] == defaults.get(str(option.name), "/etc/gpuwatch/config.toml")

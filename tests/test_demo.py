@@ -24,6 +24,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from rig import free_port, parse, wait_until
+from terminals import shown
 from test_layers import FILES, imports
 from test_layers import ROOT as PACKAGE
 from test_status import SCHEMA
@@ -31,7 +32,7 @@ from test_status import SCHEMA
 from gpuwatch.agent.cycle import Cycle, Moment
 from gpuwatch.agent.settings import Settings
 from gpuwatch.cli import command
-from gpuwatch.cli.status import fetch, table
+from gpuwatch.cli.fetch import fetch
 from gpuwatch.demo import events
 from gpuwatch.demo.cast import GPUS, MARK, MEMORY_BYTES, PEOPLE, node_name
 from gpuwatch.demo.machine import simulated_machine
@@ -352,14 +353,14 @@ def test_the_demo_from_start_to_end(tmp_path: Path) -> None:
             assert demo.wait(timeout=30) == 0
         finally:
             demo.kill()
-    assert re.search(r"<title>SIMULATED: .*<strong>SIMULATED</strong>", index)
+    assert re.search(r"<title>SIMULATED: .*<strong>SIMULATED</strong>", index, re.DOTALL)
     assert "SIMULATED" in health
     samples = parse(metrics)
     assert all(("node", "n7 (SIMULATED)") in labels for _, labels in samples)
     assert document is not None
     jsonschema.validate(document, SCHEMA)
     assert document["simulated"] is True
-    assert table(document).startswith("n7 (SIMULATED)  (simulated: nothing here is real)\n")
+    assert shown(document).startswith("n7 (SIMULATED)  (simulated: nothing here is real)  8 GPUs: ")
     for gpu in document["gpus"]:
         assert sum(gpu["state_seconds"].values()) >= PAST_SECONDS - 1
     lines = log.read_text(encoding="utf-8").splitlines()

@@ -42,8 +42,9 @@ def judging(*stories: object) -> pytest.MarkDecorator:
 def tellings(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mapping[str, Future[Record]]]:
-    """The stories that the tests of this session ask for."""
-    specs = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    """The stories that the tests of this file ask for."""
+    items = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    specs = [item.callspec.params for item in items]
     wanted = {str(params["record"]) for params in specs if "record" in params}
     folder = tmp_path_factory.mktemp("stories")
     with idle_processes(4) as pids, telling({name: STORIES[name] for name in wanted}, folder, pids) as told:

@@ -19,13 +19,14 @@ DOORS: dict[str, str | tuple[str, ...]] = {
     "uvicorn": "export/server.py",
     "yaml": "export/web.py",
     "bcrypt": "export/auth.py",
-    "ssl": ("export/tls.py", "cli/status.py", "check/fetch.py", "report/prometheus/connection.py", "alert/client.py"),
+    "ssl": ("export/tls.py", "cli/fetch.py", "check/fetch.py", "report/prometheus/connection.py", "alert/client.py"),
     "click": "cli/",
     "mlflow": "explicit/mlflow.py",
     "psutil": "sense/host.py",
     "slack_sdk": "alert/",
     "jinja2": "report/html/",
-    "rich": "report/formats/",
+    "grafana_foundation_sdk": "dashboards/",
+    "rich": ("report/formats/", "terminal/"),
 }
 PURE = {"account", "judge"}
 IMPURE = {"os", "time", "socket", "subprocess", "threading", "pathlib", "logging", "random", "datetime"}

@@ -117,7 +117,7 @@ def test_without_the_password_there_is_nothing(scene: Scene) -> None:
 
 def test_status_gets_in_with_all_it_needs(scene: Scene) -> None:
     listen = f"https://127.0.0.1:{scene.agent.port}"
-    whole = ("--listen", listen, "--ca-file", scene.pair.cert, "--user", USER, "--password-file", scene.password_file)
+    whole = ("--listen", listen, "--ca-file", scene.pair.cert, "--login", USER, "--password-file", scene.password_file)
     done = run_status("--json", *whole)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["node"] == "n7"
@@ -131,10 +131,10 @@ def test_status_says_what_is_missing(scene: Scene, tmp_path: Path) -> None:
     for arguments, said in (
         (("--listen", at), f"(where it serves TLS: --listen https://{at})"),
         (("--listen", f"https://{at}"), "is not trusted: self-signed certificate; name its CA with --ca-file FILE"),
-        (trust, f"the agent at https://{at} asks for a password: give --user NAME and --password-file FILE"),
-        ((*trust, "--user", USER), "--user NAME, without a colon, and --password-file FILE go together"),
-        ((*trust, "--user", USER, "--password-file", garbage), "does not know this user with this password"),
-        ((*trust, "--user", USER, "--password-file", tmp_path), "cannot be read"),
+        (trust, f"the agent at https://{at} asks for a password: give --login NAME and --password-file FILE"),
+        ((*trust, "--login", USER), "--login NAME, without a colon, and --password-file FILE go together"),
+        ((*trust, "--login", USER, "--password-file", garbage), "does not know this user with this password"),
+        ((*trust, "--login", USER, "--password-file", tmp_path), "cannot be read"),
         (("--listen", f"https://{at}", "--ca-file", garbage), "must hold certificates in PEM"),
         (("--listen", f"https://{at}", "--ca-file", tmp_path / "none"), "cannot be read: No such file or directory"),
         (("--listen", "https://n7"), "'n7' is not HOST:PORT"),

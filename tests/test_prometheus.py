@@ -98,7 +98,7 @@ def test_what_is_stored_is_what_was_shown(scene: Scene) -> None:
 
 def test_no_stored_counter_falls(scene: Scene) -> None:
     counters = {name for name, _ in scene.stored if name.endswith("_total") and "_host_" not in name}
-    assert len(counters) == 14
+    assert len(counters) == 15
     for counter in counters:
         assert set(scene.server.query(f"resets({counter}[1m])").values()) == {0}
 

@@ -26,9 +26,9 @@ from examples import snapshot
 from rig import Agent, base36_pid, idle_processes, wait_until
 from standin.driver import StandIn
 from standin.trace import steady_trace
+from terminals import shown
 
 import gpuwatch
-from gpuwatch.cli.status import table
 from gpuwatch.export.pages import Pages
 from gpuwatch.export.status import status_document
 
@@ -285,7 +285,7 @@ def test_the_log_and_the_status_name_the_missing_right(
     document = stage[0][scene].document
     assert document is not None
     assert right in document["strangers_reason"]
-    assert right in table(document)
+    assert right in shown(document)
 
 
 def test_where_no_right_is_missing_nothing_is_said_of_one(stage: tuple[dict[str, Result], list[int]]) -> None:
@@ -307,16 +307,16 @@ def test_a_directory_that_cannot_be_written_is_told_in_a_line(stage: tuple[dict[
 def test_the_table_says_why_processes_cannot_be_read(reason: str, said: str) -> None:
     device = replace(snapshot().devices[0], strangers=2)
     document = status_document(replace(snapshot(), devices=(device,), strangers_reason=reason))
-    _, _, ann, unseen, footnote = table(document).splitlines()
+    _, _, ann, unseen, footnote = shown(document).splitlines()
     assert "train.py" in ann
     assert unseen.endswith("(2 processes that cannot be read)")
     assert footnote.startswith("Processes cannot be read: ")
     assert said in footnote
 
 
-def test_the_index_says_why_processes_cannot_be_read() -> None:
+def test_the_page_says_why_processes_cannot_be_read() -> None:
     device = replace(snapshot().devices[0], strangers=2)
     shown = replace(snapshot(), devices=(device,), strangers_reason="hidepid; give it <CAP_X>")
     page = Pages(lambda: shown).respond("/", accept="", accept_encoding="", unix=shown.taken_unix).body.decode()
-    assert "<br>2 that cannot be read" in page
+    assert "2 processes that cannot be read" in page
     assert "Processes cannot be read: hidepid; give it &lt;CAP_X&gt;." in page

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from examples import HOSTILE, snapshot
+from examples import snapshot
 from listener import Site, ask, serving
 
 from gpuwatch.export import application
@@ -117,14 +117,26 @@ def test_a_scrape_waits_a_moment_for_the_first_reading(site: Site) -> None:
     assert site.ask("/metrics")[0].status == 200
 
 
-def test_the_index_says_who_is_where_as_text(site: Site) -> None:
-    page = site.ask("/")[1].decode()
-    assert "ann: adhoc:train.py-k3f9z2.3mv@n7" in page
-    assert "GPU is lost" in page
-    site.snapshot = replace(snapshot(), holding={("GPU-aaaa", HOSTILE): None})
-    assert "<script>" not in site.ask("/")[1].decode()
-    site.snapshot = replace(snapshot(), holding={})
-    assert "<td>free<td>75%" in site.ask("/")[1].decode()
+def test_what_a_client_has_is_not_sent_again(site: Site) -> None:
+    for second, path in enumerate(("/", "/api/v1/page", "/api/v1/status", "/metrics"), start=1):
+        first, _ = site.ask(path, accept_encoding="gzip")
+        again, nothing = site.ask(path, accept_encoding="gzip", if_none_match=first.headers["etag"])
+        assert (again.status, nothing, again.headers["etag"]) == (304, b"", first.headers["etag"])
+        assert "content-length" not in again.headers
+        site.snapshot = replace(snapshot(), taken_unix=site.unix + 9 * second)
+        new, body = site.ask(path, accept_encoding="gzip", if_none_match=first.headers["etag"])
+        assert (new.status, bool(body)) == (200, True)
+    assert "etag" not in site.ask("/healthz")[0].headers
+
+
+def test_browsers_are_told_to_be_strict(site: Site) -> None:
+    for path in ("/", "/metrics", "/api/v1/status", "/healthz", "/nothing"):
+        headers = site.ask(path)[0].headers
+        assert headers["content-security-policy"].startswith("default-src 'none'; ")
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
 
 
 def test_stale_readings_are_unhealthy(site: Site) -> None:
@@ -140,10 +152,10 @@ def test_stale_readings_are_unhealthy(site: Site) -> None:
 def test_a_page_that_breaks_breaks_no_other(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(_: Snapshot) -> Response:
+    def fail(*_: object) -> Response:
         raise ValueError("broken")
 
-    monkeypatch.setattr(pages_module, "_index", fail)
+    monkeypatch.setattr(pages_module, "_page", fail)
     assert site.ask("/")[0].status == 500
     assert site.ask("/metrics")[0].status == 200
     assert "ValueError: broken" in caplog.text

@@ -10,10 +10,12 @@ from gpuwatch.account.ledger import Ledger
 from gpuwatch.agent.machine import Processes, Registrations
 from gpuwatch.attribute.case import Case, Sighting, Site
 from gpuwatch.attribute.contexts import owns_nothing
+from gpuwatch.attribute.expectation import Whose, expected_idleness
 from gpuwatch.attribute.fold import SHORT, Bounds, Folder
 from gpuwatch.attribute.resolver import Resolver, Verdict
 from gpuwatch.attribute.rules.adhoc import launch_root
 from gpuwatch.model import Allocation, Identity, Owner, Run
+from gpuwatch.model.judgement import Snooze
 from gpuwatch.sense.process import TICKS_PER_SECOND
 
 PROJECT_SECONDS = 20.0
@@ -33,6 +35,8 @@ class Attributed(NamedTuple):
     """Processes that hold a context for the machine and for no one."""
     reserved: Mapping[str, Owner] = MappingProxyType({})
     """By uuid of a GPU: who has it from the scheduler, if nothing runs on it."""
+    expected: Mapping[Whose, Snooze] = MappingProxyType({})
+    """By person and run: the idleness that those who started it said is meant."""
 
 
 class Cases:
@@ -87,6 +91,7 @@ class Attribution:
         """The processes that can own something, by pid."""
         self._verdicts: Mapping[int, Verdict] = {}
         self._reservations: Mapping[str, Run] = {}
+        self._expected: Mapping[Whose, Snooze] = {}
         self._ignored: frozenset[int] = frozenset()
         self._first_seen: dict[str, float] = {}
         self._attributed = Attributed({}, {}, {})
@@ -120,6 +125,7 @@ class Attribution:
         self._members = {pid: case.lineage.process.identity for pid, case in cases.items()}
         self._ignored = frozenset(sightings.keys() - cases.keys())
         self._verdicts = self._resolver.resolve(cases)
+        self._expected = expected_idleness((case, self._verdicts[pid].run) for pid, case in cases.items())
         self._reservations = {uuid: self._resolver.reserve(one, self._site) for uuid, one in allocations.items()}
         runs = {verdict.run.owner.run for verdict in self._verdicts.values()}
         self._first_seen = {run: self._first_seen.get(run, boottime) for run in runs}
@@ -142,7 +148,7 @@ class Attribution:
             runs.setdefault(reserved[uuid], run)
         judged = (*(verdict.run for verdict in self._verdicts.values()), *self._reservations.values())
         self._folder.forget({run.owner for run in judged})
-        return Attributed(owners, runs, self._trees(owners), self._ignored, reserved)
+        return Attributed(owners, runs, self._trees(owners), self._ignored, reserved, self._expected)
 
     def _waits(self, verdict: Verdict, boottime: float) -> bool:
         """Whether W&B is still to tell the run's project. The job's would stand in for it, and then be another one."""

@@ -8,36 +8,45 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gpuwatch.agent.document import read_document
 from gpuwatch.agent.kinds import Mistake, escaped, name_in_toml, shown, told
 from gpuwatch.agent.settings import KEYS, VARIABLES, Key, Settings
+from gpuwatch.alert.policy import AlertPolicy
 from gpuwatch.alert.workspace import Workspace
 from gpuwatch.attribute.fold import Bounds
 from gpuwatch.attribute.people import People
 from gpuwatch.errors import UsageError
-from gpuwatch.explicit.message import NAME_VARIABLE, PROJECT_VARIABLE, RUN_VARIABLE, USER_VARIABLE
+from gpuwatch.explicit.message import EXPECT_VARIABLE, NAME_VARIABLE, PROJECT_VARIABLE, RUN_VARIABLE, USER_VARIABLE
 from gpuwatch.report.policy import Policy
 from gpuwatch.report.server import Server
 
 DEFAULT_PATH = Path("/etc/gpuwatch/config.toml")
+CLIENT_PATH = Path("/etc/gpuwatch/client.toml")
+"""The same keys, for people who may not read the agent's file: those who only ask."""
 
 _BY_NAME = {key.name: key for key in KEYS}
 _BY_VARIABLE = {key.variable: key for key in KEYS}
 _TABLES = sorted({key.table for key in KEYS} - {""})
 _FREE_TABLES = [key.name for key in KEYS if isinstance(key.example, Mapping)]
 """Keys that are tables themselves, with names that whoever writes them chooses."""
-_RECORDS = {"bounds": Bounds, "people": People, "prometheus": Server, "slack": Workspace, "policy": Policy}
+_RECORDS = {
+    "bounds": Bounds,
+    "people": People,
+    "prometheus": Server,
+    "slack": Workspace,
+    "alert": AlertPolicy,
+    "policy": Policy,
+}
 """Fields of the settings that are records of keys."""
 _SERVICE_LINK = re.compile(
     r"GPUWATCH_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)=.*|PORT_\d+_[A-Z]+(_(PROTO|PORT|ADDR))?=.*|PORT=(tcp|udp|sctp)://.*)"
 )
 """What Kubernetes sets in pods beside a Service called gpuwatch, or gpuwatch-something. GPUWATCH_PORT=9470 is not."""
 
-_OF_RUNS = frozenset({RUN_VARIABLE, NAME_VARIABLE, PROJECT_VARIABLE, USER_VARIABLE})
+_OF_RUNS = frozenset({RUN_VARIABLE, NAME_VARIABLE, PROJECT_VARIABLE, USER_VARIABLE, EXPECT_VARIABLE})
 """What speaks of a run, and not to the agent: it is there in every shell that `gpuwatch run` started."""
 
 
@@ -74,6 +83,27 @@ def load(*, flags: Mapping[str, str], environment: Mapping[str, str], path: Path
         *_in_flags(flags),
     ]
     return _checked_all(found)
+
+
+def load_client(*, environment: Mapping[str, str], path: Path | None) -> Configuration:
+    """The settings of who asks for a record and runs no agent: as `load` has them, without flags.
+
+    Without `path` they are those of the agent's file, where this user may read it, then of CLIENT_PATH, then of the
+    user's own client.toml; where several have a key, the last one stands. Raises UsageError as `load` does.
+    """
+    if path is not None:
+        return load(flags={}, environment=environment, path=path)
+    found = list(_in_document(read_document(DEFAULT_PATH, optional=True, private=True), DEFAULT_PATH))
+    for client in (CLIENT_PATH, *_own_client(environment)):
+        found += _in_document(read_document(client, optional=True), client)
+    return _checked_all([*found, *_in_environment(environment)])
+
+
+def _own_client(environment: Mapping[str, str]) -> list[Path]:
+    """Where this user's own client.toml is; nowhere for one without a home."""
+    if configured := environment.get("XDG_CONFIG_HOME"):
+        return [Path(configured, "gpuwatch/client.toml")]
+    return [Path(home, ".config/gpuwatch/client.toml")] if (home := environment.get("HOME")) else []
 
 
 def of_flags(flags: Mapping[str, str]) -> Settings:
@@ -166,6 +196,8 @@ def _written(name: str) -> str:
 
 def _nearest(name: str, names: Sequence[str]) -> str:
     """A hint at the name that was meant: first at the same one in another table, as a [table] is easily forgotten."""
+    from difflib import get_close_matches  # noqa: PLC0415  an agent whose settings are right does without
+
     same = [other for other in names if other.rpartition(".")[2] == name.rpartition(".")[2]]
     ends = {other.removeprefix(VARIABLES): other for other in same or names}
     close = get_close_matches(name.removeprefix(VARIABLES), ends, n=1, cutoff=0.0 if same else 0.6)

@@ -9,18 +9,21 @@ from typing import NamedTuple
 
 from gpuwatch.account.activity import ActivityMeter
 from gpuwatch.account.cpu import CpuMeter, never_falling
-from gpuwatch.account.device import LONGEST_GAP, Holders, Outcome, baseline, miss, observe, owners_of
+from gpuwatch.account.device import LONGEST_GAP, Holders, Outcome, baseline, miss, observe
 from gpuwatch.account.ledger import Ledger
 from gpuwatch.agent.attribution import Attributed, Attribution
+from gpuwatch.agent.judging import Judging, Scene
 from gpuwatch.agent.machine import Machine, site_of
 from gpuwatch.agent.maintenance import drained
+from gpuwatch.agent.occupancy import Occupancies, Occupancy
 from gpuwatch.agent.publish import Now, snapshot_of
-from gpuwatch.agent.record import MISSED_SECONDS, Record
+from gpuwatch.agent.record import Record
 from gpuwatch.agent.scheduler import Scheduling, by_uuid
 from gpuwatch.agent.sensors import Sensors
 from gpuwatch.agent.settings import Settings
 from gpuwatch.agent.teams import read_teams
 from gpuwatch.attribute.resolver import Resolver
+from gpuwatch.judge.overrides import Overrides
 from gpuwatch.model import (
     Allocation,
     CountKey,
@@ -33,7 +36,8 @@ from gpuwatch.model import (
     Owner,
     Snapshot,
 )
-from gpuwatch.state.saved import Saved
+from gpuwatch.model.judgement import Judged
+from gpuwatch.state.saved import MISSED_SECONDS, Saved
 from gpuwatch.state.store import Store
 
 log = logging.getLogger(__name__)
@@ -71,23 +75,26 @@ class Cycle:
         self._cpu = CpuMeter()
         self._activity = ActivityMeter()
         self._allocations: Mapping[str, Allocation] = {}
-        self._reserving: dict[str, Owner] = {}
-        """By uuid: who has a GPU on which nothing runs."""
         self._drains: Mapping[str, Drain] = {}
         self._drained_at: Mapping[str, float] = {}
         """By uuid, since when on the boot clock: settled at first sight, as the other clock can be set."""
         self._counts: dict[str, Mapping[CountKey, float]] = {}
         self._attributed = Attributed({}, {}, {})
         self._meters: dict[str, Meters] = {}
-        self._shared: set[str] = set()
+        self._occupancies = Occupancies()
+        self._occupied: dict[str, Occupancy] = {}
+        """By uuid, of the GPUs that were read in the last cycle."""
         self._pids: dict[str, set[int]] = {}
         self._host: HostReading | None = None
         self._memory: Mapping[OnDevice, int | None] = {}
+        self._peaked: Mapping[OnDevice, int | None] = {}
+        """What the peaks are up to date with."""
         self._tree_memory: Mapping[Owner, int] = {}
         self._host_due = self._trees_due = 0.0
         self.ledger = Ledger()
         self._record = Record(self.ledger, store)
         self._infos = self._record.restore(saved, boottime=now.boottime, unix=now.unix)
+        self._judging = Judging(self.ledger, Overrides(settings.overrides), store)
 
     @property
     def needs_fresh_process(self) -> bool:
@@ -96,6 +103,31 @@ class Cycle:
 
     def run(self, now: Moment) -> Snapshot:
         """One cycle. What the snapshot shows is on disk before it is returned, unless it says otherwise."""
+        self._judging.cut(now.unix)
+        readings = self._read(now)
+        snoozes = self._machine.read_snoozes(self._attributed.runs.keys(), self._attributed.expected)
+        reserved = {uuid: one.reserved for uuid, one in self._occupied.items() if one.reserved is not None}
+        judged = self._judging.judge(Scene(self._memory, reserved, readings), snoozes, unix=now.unix)
+        persisted = self._save(now)
+        self._judging.add_past(self._record.take_recalled())
+        seen = self._see(readings, judged, persisted)
+        return snapshot_of(self._settings.node, self._settings.interval, self.ledger, seen, unix=now.unix)
+
+    def record(self, now: Moment) -> None:
+        """One cycle of a past that nobody looks at any more: it is saved, and neither judged nor published."""
+        self._read(now)
+        self._save(now)
+
+    def glance(self) -> None:
+        """Between two cycles: note the use of the processes on GPUs that several owners share."""
+        self._machine.gpus.glance(uuid for uuid, one in self._occupied.items() if len(one.holders.listed) > 1)
+
+    def close(self) -> None:
+        """Let go of the machine."""
+        self._machine.close()
+
+    def _read(self, now: Moment) -> Mapping[str, GpuReading]:
+        """Sense, attribute and account."""
         readings = self._sense(now)
         if now.boottime >= self._host_due:
             self._host_due = now.boottime + HOST_SECONDS
@@ -103,16 +135,22 @@ class Cycle:
         if now.boottime >= self._trees_due:
             self._trees_due = now.boottime + TREE_SECONDS
             self._sensors.run("runs", self._sense_trees, unix=now.unix)
-        memory = {**memory_by_owner(readings, self._attributed.owners), **dict.fromkeys(self._reserving.items())}
-        if memory != self._memory:
-            for key, size in memory.items():
+        self._memory = {key: size for one in self._occupied.values() for key, size in one.memory.items()}
+        if self._memory != self._peaked:
+            for key, size in self._memory.items():
                 self.ledger.enter_memory(key, size or 0)
             # A run has a total, and so a peak, only from its first charge on.
-            self._memory = memory if memory.keys() <= self.ledger.runs.keys() else {}
+            self._peaked = self._memory if self._memory.keys() <= self.ledger.runs.keys() else {}
+        return readings
+
+    def _save(self, now: Moment) -> bool:
+        """Put the ledger in order, and on disk; whether that worked."""
         self.ledger.ripen(now.unix)
         self.ledger.put_away(self._attributed.runs.keys(), now.unix)
-        persisted = self._record.save(self._infos, unix=now.unix)
-        seen = Now(
+        return self._record.save(self._infos, unix=now.unix)
+
+    def _see(self, readings: Mapping[str, GpuReading], judged: Judged, persisted: bool) -> Now:
+        return Now(
             readings=readings,
             infos=self._infos,
             problems={
@@ -121,8 +159,8 @@ class Cycle:
             },
             meters=self._meters,
             drains=self._drains,
-            memory=memory,
-            strangers={uuid: self._strangers_in(reading) for uuid, reading in readings.items()},
+            memory=self._memory,
+            strangers={uuid: occupancy.strangers for uuid, occupancy in self._occupied.items()},
             tree_memory=self._tree_memory,
             host=self._host,
             sensors=dict(self._sensors.states),
@@ -131,16 +169,8 @@ class Cycle:
             simulated=self._machine.simulated,
             strangers_reason=self._machine.processes.strangers_reason,
             teams=self._teams,
+            judged=judged,
         )
-        return snapshot_of(self._settings.node, self._settings.interval, self.ledger, seen, unix=now.unix)
-
-    def glance(self) -> None:
-        """Between two cycles: note the use of the processes on GPUs that several owners share."""
-        self._machine.gpus.glance(self._shared)
-
-    def close(self) -> None:
-        """Let go of the machine."""
-        self._machine.close()
 
     def _sense(self, now: Moment) -> Mapping[str, GpuReading]:
         marks = self.ledger.marks
@@ -164,14 +194,13 @@ class Cycle:
             for owner, run in self._attributed.runs.items():
                 if owner == run.owner:
                     self.ledger.describe(owner, run)
-        self._shared.clear()
-        self._reserving.clear()
+        self._occupied = {
+            uuid: self._occupancies.of(reading, known, self._attributed) for uuid, reading in readings.items()
+        }
         for uuid, reading in readings.items():
-            holders = self._holders(reading, known)
-            if len(holders.listed) > 1:
-                self._shared.add(uuid)
-            self._enter(uuid, reading, holders, now)
-        self._miss(marks.keys() - readings.keys(), now)
+            self._enter(uuid, reading, self._occupied[uuid].holders, now)
+        if missed := marks.keys() - readings.keys():
+            self._miss(missed, now)
         return readings
 
     def _miss(self, uuids: Set[str], now: Moment) -> None:
@@ -194,7 +223,7 @@ class Cycle:
         scheduler = self._machine.scheduler
         if scheduler is None:
             return Scheduling()
-        reserving = bool(self._reserving)
+        reserving = any(occupancy.reserved for occupancy in self._occupied.values())
         known = self._sensors.run(
             "slurm", lambda: scheduler.read(now=now.boottime, unix=now.unix, reserving=reserving), unix=now.unix
         )
@@ -213,7 +242,7 @@ class Cycle:
         for uuid, reading in readings.items():
             self._pids[uuid] = {*(reading.processes or ()), *reading.sm_use}
         # The processes of a GPU that was not read now are kept in mind: they are who they were when it is back.
-        pids = {pid for uuid in self.ledger.marks.keys() | readings.keys() for pid in self._pids.get(uuid, ())}
+        pids = set().union(*(self._pids.get(uuid, ()) for uuid in self.ledger.marks.keys() | readings.keys()))
         attributed = self._sensors.run(
             "processes",
             lambda: self._attribution.attribute(
@@ -223,30 +252,12 @@ class Cycle:
         )
         return attributed or Attributed({}, {}, {})
 
-    def _strangers_in(self, reading: GpuReading) -> int | None:
-        if reading.processes is None:
-            return None
-        return len(reading.processes.keys() - self._attributed.owners.keys() - self._attributed.ignored)
-
-    def _holders(self, reading: GpuReading, known: Mapping[int, Owner]) -> Holders:
-        """Who is on a GPU: the owners of its processes or, where it has none, of the job that it is reserved for."""
-        if reading.processes is None:
-            return owners_of(None, known)
-        ignored = self._attributed.ignored
-        holders = owners_of(reading.processes.keys() - ignored if ignored else reading.processes, known)
-        owner = self._attributed.reserved.get(reading.info.uuid)
-        if holders.listed or holders.hidden or owner is None:
-            return holders
-        self._reserving[reading.info.uuid] = owner
-        return Holders(known, frozenset({owner}), hidden=False)
-
     def _enter(self, uuid: str, reading: GpuReading, holders: Holders, now: Moment) -> None:
         mark = self.ledger.marks.get(uuid)
         if mark is None:
             outcome = Outcome(baseline(reading), DeviceUse(), {})
         else:
             outcome = observe(mark, reading, holders, drained_at=self._drained_at.get(uuid, math.inf))
-        self._record.expect(uuid, outcome.charges)
         self.ledger.enter(uuid, outcome, unix=now.unix, capacity=reading.info.capacity)
         condition, known = reading.condition, self._meters.get(uuid, Meters())
         self._meters[uuid] = Meters(
@@ -284,13 +295,3 @@ class Cycle:
             owner = trees[root][0]
             memory[owner] = memory.get(owner, 0) + reading.memory_bytes
         self._tree_memory = memory
-
-
-def memory_by_owner(readings: Mapping[str, GpuReading], owners: Mapping[int, Owner]) -> dict[OnDevice, int | None]:
-    """Device memory in bytes of every owner on every device that it is on; None where the driver won't say."""
-    sizes: dict[OnDevice, list[int | None]] = {}
-    for uuid, reading in readings.items():
-        for pid, size in (reading.processes or {}).items():
-            if pid in owners:
-                sizes.setdefault((uuid, owners[pid]), []).append(size)
-    return {key: None if set(parts) == {None} else sum(filter(None, parts)) for key, parts in sizes.items()}

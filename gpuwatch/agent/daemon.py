@@ -16,12 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuwatch.account.ledger import LINGER_SECONDS
+from gpuwatch.agent.alerting import Alerting, alerting_of
+from gpuwatch.agent.chronicle import Chronicle
+from gpuwatch.agent.complaints import Complaints
 from gpuwatch.agent.cycle import GLANCE_SECONDS, Cycle, Moment
-from gpuwatch.agent.door import Door
+from gpuwatch.agent.door import Door, Grant
+from gpuwatch.agent.dues import Dues
 from gpuwatch.agent.machine import Machine
+from gpuwatch.agent.memory import keep_little
 from gpuwatch.agent.notify import notifier_of
 from gpuwatch.agent.registrations import RegistrationsFile
 from gpuwatch.agent.settings import Settings
+from gpuwatch.agent.snoozes import SnoozesFile
+from gpuwatch.agent.wishes import Wishes
 from gpuwatch.errors import DiskRefused
 from gpuwatch.export.pages import Pages
 from gpuwatch.export.server import Server, bind
@@ -39,6 +46,8 @@ _LISTENER = "_GPUWATCH_LISTENER"
 _FRESH_SINCE = "_GPUWATCH_FRESH_SINCE"
 """Carried by a fresh process: the inherited listening socket, and when (boot time) it took over."""
 _FILES = 8192
+_ALERTS_SECONDS = 2.0
+"""What a message that is being sent may still take at the end."""
 _FRESH_SECONDS = 300.0
 """A library that does not match the driver on disk either is not tried again for this long."""
 
@@ -50,6 +59,7 @@ class Agent:
         self._settings = settings
         self._machine = machine
         self._snapshot: Snapshot | None = None
+        self._chronicle = Chronicle()
         self._stop = threading.Event()
         self._fresh_process = False
         self._failure: BaseException | None = None
@@ -57,15 +67,20 @@ class Agent:
         self._server: Server | None = None
         self._web: Web | None = None
         self._url = ""
+        self._alerting: Alerting | None = None
 
     def run(self) -> None:
         """Sample and serve until told to stop. Raises what ended it otherwise."""
+        keep_little()
         _allow_many_files()
         self._web = _read_web(self._settings.web_config)
+        self._alerting = alerting_of(self._settings, read_unix=read_unix, simulated=self._machine.simulated)
         listener = _inherited_listener() or bind(self._settings.listen)
         now = read_moment()
         store, saved = self._open(now)
         try:
+            if store is not None:
+                self._chronicle.restore(store, unix=now.unix)
             self._serve(listener, Cycle(self._settings, self._machine, store, saved, now))
         finally:
             if store is not None:
@@ -80,6 +95,7 @@ class Agent:
         store = None
         try:
             store = Store(self._settings.state_directory, unix=now.unix, simulated=self._machine.simulated)
+            store.note_node(self._settings.node)
             saved = load(store, now)
         except DiskRefused as error:
             log.error("%s; going on without it: all totals start at 0", error)
@@ -98,7 +114,8 @@ class Agent:
         asyncio.run(self._serve_until_stopped(listener.dup(), cycle))
 
     async def _serve_until_stopped(self, listener: socket.socket, cycle: Cycle) -> None:
-        server = self._server = Server(Pages(lambda: self._snapshot), read_unix, web=self._web)
+        pages = Pages(lambda: self._snapshot, names=self._settings.policy.names)
+        server = self._server = Server(pages, read_unix, web=self._web)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.stop.set)
@@ -107,6 +124,8 @@ class Agent:
             loop.call_soon_threadsafe(event.set)
 
         door = self._open_door()
+        if self._alerting is not None:
+            self._alerting.start()
         told = (partial(tell, server.ready), partial(tell, server.stop))
         sampler = threading.Thread(target=self._sample, args=(cycle, *told), name="gpuwatch-cycle")
         sampler.start()
@@ -117,6 +136,8 @@ class Agent:
             if self._failure is None and not self._fresh_process:  # the fresh one is the same to systemd
                 self._notifier.stopping()
             await asyncio.to_thread(sampler.join)
+            if self._alerting is not None:
+                await asyncio.to_thread(self._alerting.stop, _ALERTS_SECONDS)
             if door is not None:
                 await door.stop()
             self._notifier.close()
@@ -128,9 +149,24 @@ class Agent:
         file = RegistrationsFile(self._machine.registry, self._settings.state_directory, boot_id=read_boot_id())
         file.restore()
         path, registry = self._settings.socket_path, self._machine.registry
-        door = Door(registry, path, read_unix=read_unix, url=self._url, keep=file.keep)
+        door = Door(registry, path, read_unix=read_unix, url=self._url, keep=file.keep, grant=self._granting())
         door.start()
         return door
+
+    def _granting(self) -> Grant | None:
+        """What answers people's wishes for their runs, with the snoozes that the agent before this one knew."""
+        if self._machine.snoozes is None:
+            return None
+        file = SnoozesFile(self._machine.snoozes, self._settings.state_directory)
+        file.restore()
+        return Wishes(
+            file,
+            Complaints(self._settings.state_directory, read_unix=read_unix),
+            people=self._settings.people,
+            read_owners=lambda: tuple(self._snapshot.runs) if self._snapshot is not None else (),
+            read_unix=read_unix,
+            facts={"node": self._settings.node, "is_shared": bool(self._settings.prometheus.url)},
+        ).grant
 
     def _sample(self, cycle: Cycle, ready: Callable[[], object], end: Callable[[], object]) -> None:
         try:
@@ -141,11 +177,11 @@ class Agent:
             end()
 
     def _sample_until_stopped(self, cycle: Cycle, ready: Callable[[], object]) -> None:
-        due = read_boottime()
+        due, dues = read_boottime(), Dues(self._settings.alert, self._alerting)
         try:
             while self._wait(due, cycle):
                 now = read_moment()
-                first, self._snapshot = self._snapshot is None, cycle.run(now)
+                first, self._snapshot = self._snapshot is None, self._chronicle.add(dues.add(cycle.run(now)))
                 if first:
                     ready()
                 self._notifier.cycled(self._snapshot, served=self._served(), boottime=now.boottime)

@@ -1,4 +1,6 @@
-"""The door: the unix socket at which processes say which run they are. Served by the loop, off the sampling thread.
+"""The door: the unix socket at which processes say which run they are, and people what they wish for their runs.
+
+Served by the loop, off the sampling thread.
 
 Anybody on the node may knock. One message, one answer, and the connection is over; who is silent is let go, and who
 comes too often waits in the kernel's queue. Nothing that comes in here can stop the agent or slow it down.
@@ -19,9 +21,11 @@ from typing import Any
 
 from gpuwatch.agent.peer import Peer, is_alive, read_peer, read_process_of
 from gpuwatch.agent.registry import Registry
-from gpuwatch.agent.request import parse_request
+from gpuwatch.agent.request import Request, Wish, parse_request
 from gpuwatch.explicit.message import LONGEST_BYTES
 
+Grant = Callable[[Peer, Wish], dict[str, Any]]
+"""Answers a wish of a person, or raises ValueError that says why not."""
 log = logging.getLogger(__name__)
 
 DEADLINE_SECONDS = 2.0
@@ -45,13 +49,18 @@ class Door:
         read_unix: Callable[[], float],
         url: str = "",
         keep: Callable[[], object] = lambda: None,
+        grant: Grant | None = None,
     ) -> None:
-        """`url` is where the agent serves its pages: those who register are told. `keep` saves what is registered."""
+        """`url` is where the agent serves its pages: those who register are told. `keep` saves what is registered.
+
+        `grant` answers what people wish for their runs, on a thread, as it may wait.
+        """
         self._registry = registry
         self._path = path
         self._read_unix = read_unix
         self._url = url
         self._keep = keep
+        self._grant = grant
         self._listener: socket.socket | None = None
         self._guests: dict[asyncio.Task[None], int] = {}
         self._reopening: asyncio.TimerHandle | None = None
@@ -133,25 +142,33 @@ class Door:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 content = await loop.sock_recv(connection, LONGEST_BYTES + 1)
                 if content:
-                    await loop.sock_sendall(connection, json.dumps(self._answer(peer, content)).encode())
+                    await loop.sock_sendall(connection, json.dumps(await self._answer(peer, content)).encode())
         except OSError as error:  # TimeoutError among them
             log.debug("a client at the door went without an answer: %r", error)
 
-    def _answer(self, peer: Peer, content: bytes) -> dict[str, Any]:
+    async def _answer(self, peer: Peer, content: bytes) -> dict[str, Any]:
         try:
             request = parse_request(content, unix=self._read_unix())
-            # Only of their own: the pages that show it may ask for a password.
-            process, uid = read_process_of(peer, request.pid)
-            if request.ask:
-                entry = self._registry.entries.get(process)
-                return {"ok": True, "registered": entry and entry.registration._asdict()}
-            if request.end:
-                self._registry.end(process, request.registration.run)
-            else:
-                self._registry.enter(process, uid, request.registration)
-            self._heard.set()
+            if isinstance(request, Request):
+                return self._register(peer, request)
+            if self._grant is None:
+                raise ValueError("this agent takes registrations alone")
+            return {"ok": True, **await asyncio.to_thread(self._grant, peer, request)}
         except ValueError as error:
             return {"error": str(error)}
+
+    def _register(self, peer: Peer, request: Request) -> dict[str, Any]:
+        """Raises ValueError where that may not be."""
+        # Only of their own: the pages that show it may ask for a password.
+        process, uid = read_process_of(peer, request.pid)
+        if request.ask:
+            entry = self._registry.entries.get(process)
+            return {"ok": True, "registered": entry and entry.registration._asdict()}
+        if request.end:
+            self._registry.end(process, request.registration.run)
+        else:
+            self._registry.enter(process, uid, request.registration)
+        self._heard.set()
         return {"ok": True, **({"url": self._url} if self._url else {})}
 
     async def _tend(self) -> None:

@@ -1,11 +1,12 @@
-"""Judging one process beside the agent: by the same rules, and among the processes that are on the GPUs now."""
+"""Judging processes beside the agent: by the same rules, and among those that are on the GPUs now."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from gpuwatch.agent.attribution import Cases
 from gpuwatch.agent.fleet import Fleet
@@ -25,12 +26,16 @@ _ASKING_SECONDS = 1.0
 
 
 class AskedRegistrations:
-    """What processes have said of themselves, as the agent that runs here tells: it is asked about each once."""
+    """What processes have said of themselves, as the agent that runs here tells: it is asked about each once.
+
+    It answers people about their own processes, and root about all: about others' it is not asked.
+    """
 
     version = 0
 
-    def __init__(self, at: Iterable[Path]) -> None:
+    def __init__(self, at: Iterable[Path], *, uid: int) -> None:
         self._sockets = tuple(at)
+        self._uid = uid
         self._known: dict[Identity, Registration | None] = {}
         self.problem = ""
         """Why it is not known what some of them said."""
@@ -38,7 +43,8 @@ class AskedRegistrations:
     def of(self, lineage: Lineage) -> Registration | None:
         """What the process, or else its nearest ancestor that said anything, said; by the rule of agent/registry.py."""
         for member in lineage.members:
-            if member.uid in (0, lineage.process.uid) and (said := self._said(member.identity)) is not None:
+            may_ask = self._uid in (0, member.uid)
+            if may_ask and member.uid in (0, lineage.process.uid) and (said := self._said(member.identity)) is not None:
                 return said
         return None
 
@@ -61,37 +67,66 @@ def _parse_registration(said: object) -> Registration | None:
     return None
 
 
+class Seen(NamedTuple):
+    """Processes as they are now."""
+
+    pids: Collection[int]
+    """All that could be seen of those that were asked for."""
+    cases: Mapping[int, Case]
+    """By pid, of those that can own something."""
+    verdicts: Mapping[int, Verdict]
+    gpus: Mapping[int, tuple[str, ...]]
+    """By pid: the names of the GPUs that it is on."""
+    problem: str = ""
+    """Why it is not known what some of them told the agent."""
+
+
+def see(settings: Settings, pids: Iterable[int] = ()) -> Seen:
+    """The processes on the GPUs now and `pids`, with the run of each. Without a driver none is on a GPU."""
+    gpus = _read_gpus_by_pid()
+    processes = LiveProcesses()
+    registrations = AskedRegistrations((*sockets(os.environ), settings.socket_path), uid=os.geteuid())
+    try:
+        sightings = processes.look({*pids, *gpus}, SYSTEM_CLOCK.boottime())
+        boot_unix = SYSTEM_CLOCK.unix() - SYSTEM_CLOCK.boottime()
+        cases = Cases(processes, registrations, site=site_of(settings), boot_unix=boot_unix).of(sightings)
+    finally:
+        processes.close()
+    verdicts = Resolver(alias=settings.people.alias).resolve(cases)
+    return Seen(tuple(sightings), cases, verdicts, gpus, registrations.problem)
+
+
 def explained(pid: int, settings: Settings) -> tuple[Case, Verdict]:
     """The case of process `pid`, and what became of it.
 
     Raises GpuwatchError where it cannot be seen, or works for nobody.
     """
-    processes = LiveProcesses()
-    registrations = AskedRegistrations((*sockets(os.environ), settings.socket_path))
-    try:
-        sightings = processes.look({pid, *_pids_on_gpus()}, SYSTEM_CLOCK.boottime())
-        boot_unix = SYSTEM_CLOCK.unix() - SYSTEM_CLOCK.boottime()
-        cases = Cases(processes, registrations, site=site_of(settings), boot_unix=boot_unix).of(sightings)
-    finally:
-        processes.close()
-    if pid not in sightings:
+    # A launch may have begun its run in another of its processes: so all that are on GPUs are looked at.
+    seen = see(settings, [pid])
+    if pid not in seen.pids:
         raise GpuwatchError(f"there is no process {pid} that this user can see; `gpuwatch check` says what is hidden")
-    if pid not in cases:
+    if pid not in seen.cases:
         raise GpuwatchError(f"process {pid} works for the machine and for nobody: what it holds is charged to no run")
-    case, verdict = cases[pid], Resolver(alias=settings.people.alias).resolve(cases)[pid]
-    if not registrations.problem:
+    case, verdict = seen.cases[pid], seen.verdicts[pid]
+    is_own = os.geteuid() in (0, case.lineage.process.uid)
+    problem = seen.problem or ("" if is_own else "the agent tells people about their own processes alone")
+    if not problem:
         return case, verdict
-    unread = {**case.traces.unread, "registration": registrations.problem}
+    unread = {**case.traces.unread, "registration": problem}
     return replace(case, traces=replace(case.traces, unread=unread)), verdict
 
 
-def _pids_on_gpus() -> set[int]:
-    """A launch may have begun its run in another of its processes. Without a driver there are none to ask about."""
+def _read_gpus_by_pid() -> dict[int, tuple[str, ...]]:
+    """The GPUs of each process that is on one, in their order; none without a driver."""
     fleet = Fleet(patience=PATIENCE_SECONDS, clock=SYSTEM_CLOCK)
     try:
-        readings = fleet.read({}, now=SYSTEM_CLOCK.boottime())
+        readings = fleet.read({}, now=SYSTEM_CLOCK.boottime()).values()
     except (DriverUnavailable, GpuUnavailable):
-        return set()
+        return {}
     finally:
         fleet.close()
-    return {pid for reading in readings.values() for pid in reading.processes or ()}
+    found: dict[int, tuple[str, ...]] = {}
+    for reading in sorted(readings, key=lambda reading: reading.info.place):
+        for pid in reading.processes or ():
+            found[pid] = (*found.get(pid, ()), reading.info.name)
+    return found

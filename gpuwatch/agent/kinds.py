@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from gpuwatch.alert import hours
 from gpuwatch.errors import UsageError
 from gpuwatch.export.address import parse_address
+from gpuwatch.units import parse_duration
 
 LONGEST_NAME = 128
 _LONGEST_SHOWN = 60
@@ -176,6 +178,18 @@ def _name(value: object) -> str:
     return name
 
 
+def _duration(value: object) -> str:
+    duration = _text(value)
+    parse_duration(duration)
+    return duration
+
+
+def _working_hours(value: object) -> str:
+    working = _text(value)
+    hours.parse_hours(working)
+    return working
+
+
 def _address(value: object) -> str:
     address = _text(value)
     try:
@@ -197,5 +211,7 @@ def _url(value: object) -> str:
 
 NAME = Kind(f"a name of 1 to {LONGEST_NAME} printable characters", _name)
 ADDRESS = Kind("HOST:PORT, like 127.0.0.1:9469 or [::]:9469", _address)
+DURATION = Kind("a length of time like 30m, 2h or 1d", _duration)
+WORKING_HOURS = Kind(hours.RIGHT, _working_hours)
 URL = Kind("a URL of http or https without user and query, like http://prometheus:9090", _url)
 """A base URL, without a slash at its end. One with a user and a password would be printed with them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from typing import NamedTuple, Protocol
 
 from gpuwatch.agent.fleet import Fleet
@@ -11,8 +11,11 @@ from gpuwatch.agent.processes import LiveProcesses
 from gpuwatch.agent.registry import Registry
 from gpuwatch.agent.scheduler import Scheduling, find_scheduler
 from gpuwatch.agent.settings import Settings
+from gpuwatch.agent.snoozes import SnoozeRegistry
 from gpuwatch.attribute.case import Registration, Sighting, Site
-from gpuwatch.model import GpuInfo, GpuReading, HostReading, Identity, Lineage, TreeReading
+from gpuwatch.attribute.expectation import Whose
+from gpuwatch.model import GpuInfo, GpuReading, HostReading, Identity, Lineage, Owner, TreeReading
+from gpuwatch.model.judgement import NO_SNOOZES, Snooze, Snoozes
 from gpuwatch.sense.clocks import SYSTEM_CLOCK, Clock
 from gpuwatch.sense.host import read_host
 
@@ -130,11 +133,17 @@ class Machine(NamedTuple):
     """Nothing of it is real, and nothing that is shown of it may look as if it were."""
     read_maintenance: Callable[[], Drains] = dict
     scheduler: Scheduler | None = None
+    snoozes: SnoozeRegistry | None = None
+    """What people say of their runs' idleness, where they can."""
 
     @property
     def registrations(self) -> Registrations:
         """What processes have said of themselves."""
         return NO_REGISTRATIONS if self.registry is None else self.registry
+
+    def read_snoozes(self, owners: Collection[Owner], expected: Mapping[Whose, Snooze]) -> Snoozes:
+        """Of these runs, by name; `expected` is what their environments say. The same object until that has changed."""
+        return NO_SNOOZES if self.snoozes is None else self.snoozes.of(owners, expected)
 
     def close(self) -> None:
         """Let go of all of it."""
@@ -155,6 +164,7 @@ def operated_machine(settings: Settings) -> Machine:
         registry=Registry(),
         read_maintenance=MaintenanceFile(settings.state_directory).read,
         scheduler=find_scheduler(settings.slurm_node),
+        snoozes=SnoozeRegistry(),
     )
 
 

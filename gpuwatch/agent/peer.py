@@ -34,7 +34,7 @@ def read_process_of(peer: Peer, pid: int | None, proc: Path = PROC) -> tuple[Ide
     nobody names one. The uid is asked after the start time: if another process has come into the pid since the peer
     connected, it is its user that counts.
     """
-    if pid is not None and pid != peer.pid and _is_in_container(peer.pid, proc):
+    if pid is not None and pid != peer.pid and is_in_container(peer.pid, proc):
         raise ValueError("from inside a container a process speaks for itself: leave out pid")
     wanted = peer.pid if pid is None else pid
     stat = read_stat(wanted, proc) if wanted else None
@@ -55,7 +55,7 @@ def is_alive(process: Identity, proc: Path = PROC) -> bool:
     return stat is not None and stat.start_ticks == process.start_ticks
 
 
-def _is_in_container(pid: int, proc: Path) -> bool:
+def is_in_container(pid: int, proc: Path = PROC) -> bool:
     """Whether its pid is another one to itself: NSpid lists one for each namespace that it is in."""
     try:
         with open(f"{proc}/{pid}/status", "rb") as file:

@@ -19,6 +19,7 @@ from gpuwatch.model import (
     SensorState,
     Snapshot,
 )
+from gpuwatch.model.judgement import Judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Now:
     strangers_reason: str
     teams: Mapping[str, str]
     """By person."""
+    judged: Judged
 
 
 def snapshot_of(node: str, interval: float, ledger: Ledger, now: Now, *, unix: float) -> Snapshot:
@@ -69,6 +71,7 @@ def snapshot_of(node: str, interval: float, ledger: Ledger, now: Now, *, unix: f
         sensors=now.sensors,
         strangers_reason=now.strangers_reason,
         teams=now.teams,
+        judged=now.judged,
     )
 
 

@@ -8,12 +8,19 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from gpuwatch.attribute.case import Registration
+from gpuwatch.attribute.expectation import LONGEST_SECONDS
 from gpuwatch.attribute.text import LONGEST, clean
 from gpuwatch.explicit.message import LONGEST_BYTES
 
 _RUN = re.compile(r"(?:named|mlflow):[A-Za-z0-9_][A-Za-z0-9._-]{0,119}")
 _HIGHEST_PID = 1 << 22
 _KEYS = frozenset({"pid", "run", "name", "project", "url", "end", "ask"})
+_WISHES = {
+    "snooze": frozenset({"snooze", "seconds", "reason"}),
+    "unsnooze": frozenset({"unsnooze"}),
+    "wrong": frozenset({"wrong", "reason"}),
+}
+"""What may stand in the message of each."""
 
 
 class Request(NamedTuple):
@@ -27,7 +34,18 @@ class Request(NamedTuple):
     ask: bool = False
 
 
-def parse_request(content: bytes, *, unix: float) -> Request:
+class Wish(NamedTuple):
+    """What a person says of a run of theirs: `snooze`, `unsnooze`, or that its last notice was `wrong`."""
+
+    what: str
+    run: str
+    """Its name, or what stands behind the source in that."""
+    seconds: int = 0
+    """To be snoozed, from now."""
+    reason: str = ""
+
+
+def parse_request(content: bytes, *, unix: float) -> Request | Wish:
     """One message. Raises ValueError that says what is wrong with it."""
     if len(content) > LONGEST_BYTES:
         raise ValueError(f"a message has at most {LONGEST_BYTES} bytes")
@@ -35,11 +53,27 @@ def parse_request(content: bytes, *, unix: float) -> Request:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError("a message is one JSON object in UTF-8") from error
+    if isinstance(document, dict) and (wished := document.keys() & _WISHES.keys()):
+        return _wish(document, min(wished))
     if not isinstance(document, dict) or not document.keys() <= _KEYS:
         raise ValueError(f"a message is a JSON object with {', '.join(sorted(_KEYS))}")
     end, ask = (_flag(document, key) for key in ("end", "ask"))
     registration = _registration(document, is_whole=not (end or ask), unix=unix)
     return Request(_pid(document.get("pid")), end, registration, ask)
+
+
+def _wish(document: dict[str, Any], what: str) -> Wish:
+    if not document.keys() <= _WISHES[what]:
+        raise ValueError(f"a message to {what} is a JSON object with {', '.join(sorted(_WISHES[what]))}")
+    run, reason = (clean(_text(document, key)) for key in (what, "reason"))
+    if not run:
+        raise ValueError(f"{what} must be the name of a run")
+    seconds = document.get("seconds", 0)
+    if what == "snooze" and (type(seconds) is not int or not 0 < seconds <= LONGEST_SECONDS):
+        raise ValueError(f"seconds must be a whole number from 1 to {LONGEST_SECONDS}, which are 14 days")
+    if what == "snooze" and not reason:
+        raise ValueError("a snooze needs a reason")
+    return Wish(what, run, seconds, reason)
 
 
 def parse_url(text: str) -> str:

@@ -25,6 +25,11 @@ class Slurm:
         self._node = node
         self._allocations = allocations
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether a question is under way."""
+        return self._node.is_asking or self._allocations.is_asking
+
     def read(self, *, now: float, unix: float, reserving: bool) -> Scheduling:
         """What is known now, at once; `reserving` is whether anybody is charged by it.
 

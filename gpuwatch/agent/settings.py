@@ -9,13 +9,25 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from gpuwatch.agent.kinds import ADDRESS, NAME, URL, Kind, choice, number, path, whole_number
-from gpuwatch.agent.tables import TEAMS, USERS
+from gpuwatch.agent.kinds import (
+    ADDRESS,
+    DURATION,
+    NAME,
+    URL,
+    WORKING_HOURS,
+    Kind,
+    choice,
+    number,
+    path,
+    whole_number,
+)
+from gpuwatch.agent.tables import OVERRIDES, TEAMS, USERS
+from gpuwatch.alert.policy import MODES, AlertPolicy
 from gpuwatch.alert.workspace import Workspace
 from gpuwatch.attribute.fold import Bounds
 from gpuwatch.attribute.people import People
@@ -52,8 +64,17 @@ class Settings:
     prometheus: Server = field(default_factory=Server)
     """The server that scrapes this node."""
     slack: Workspace = field(default_factory=Workspace)
+    alert: AlertPolicy = field(default_factory=AlertPolicy)
+    """Whether, when and how often people are told of idle GPUs."""
+    overrides: tuple[Mapping[str, object], ...] = ()
+    """Other thresholds for some runs and times, as they stand in the file: the rows of `judge.overrides.Overrides`."""
     policy: Policy = field(default_factory=Policy)
     """What reports may tell."""
+
+    @property
+    def slack_of_notices(self) -> Workspace:
+        """Slack, for what one person is told: where names are withheld, nobody is named in the team's channel."""
+        return self.slack if self.policy.names == "all" else replace(self.slack, channel="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +86,7 @@ class Key:
     setting: str
     """The field of Settings, or of one of its records, that it sets: its default is the key's."""
     kind: Kind
-    example: str | int | float | Mapping[str, str | Sequence[str]]
+    example: str | int | float | Mapping[str, str | Sequence[str]] | tuple[Mapping[str, str | float], ...]
     """As in TOML, and not the default."""
     help: str
     """A line or two: what it is, with its unit."""
@@ -121,6 +142,9 @@ KEYS = (
         help='The most run series at a time. Further runs are charged to run="overflow".'),
     Key(name="account.people", setting="bounds.people", kind=whole_number(least=1), example=300,
         help="The most pairs of user and project in the roll-up. One user has at most half."),
+    Key(name="judge.override", setting="overrides", kind=OVERRIDES, default="none",
+        example=({"kind": "service", "quiet": True}, {"user": "ann", "hours": "20:00-08:00", "idle_after": "2h"}),
+        help="What counts as idle for some users, projects, kinds, hours or days; also written as [[judge.override]]."),
     Key(name="slurm.node", setting="slurm_node", kind=NAME, example="gpu-007",
         help="What Slurm calls this node (its NodeName).", default="the host name up to its first dot"),
     Key(name="slurm.cluster", setting="slurm_cluster", kind=NAME, example="alps", default="none",
@@ -141,7 +165,7 @@ KEYS = (
         kind=path("the path of a file that holds a bearer token"), example="/etc/gpuwatch/prometheus.token",
         default="none", help="Where it asks for a bearer token instead: the file that holds it."),
     Key(name="slack.token_file", setting="slack.token_file", kind=path("the path of a file that holds a bot's token"),
-        example="/etc/gpuwatch/slack.token", default="none",
+        example="/etc/gpuwatch/slack.token", default="the systemd credential slack.token, if there is one",
         help="A file that holds a Slack bot's token. `gpuwatch check` tries it."),
     Key(name="slack.api_url", setting="slack.api_url", kind=URL, example="http://slack-proxy:8080/api",
         help="Slack's API, for a node that reaches it through a proxy of your own."),
@@ -149,6 +173,21 @@ KEYS = (
         help="The channel that reports for the team go to, by name or number."),
     Key(name="slack.email_domain", setting="slack.email_domain", kind=NAME, example="example.com", default="none",
         help="People are found in Slack by their name here before an @ and this."),
+    Key(name="alert.mode", setting="alert.mode", kind=choice(*MODES), example="agent",
+        help="Who tells people of idle GPUs: nobody (`off`), nobody, but it is noted what would be told (`shadow`), "
+             "each `agent`, or `gpuwatch notify` for the `fleet`."),
+    Key(name="alert.push_after", setting="alert.push_after", kind=DURATION, example="45m",
+        help="People are told of what has been idle for so long,"),
+    Key(name="alert.interactive_after", setting="alert.interactive_after", kind=DURATION, example="4h",
+        help="of notebooks and shells for so long,"),
+    Key(name="alert.push_gpu_hours", setting="alert.push_gpu_hours", kind=number("a number of 0 or more", least=0),
+        example=2, help="and wasted so many GPU-hours. Both have to be."),
+    Key(name="alert.per_day", setting="alert.per_day", kind=whole_number(least=1), example=5,
+        help="The most messages to a person on a day."),
+    Key(name="alert.working_hours", setting="alert.working_hours", kind=WORKING_HOURS, example="sun-thu 08:00-17:00",
+        help="When reminders are sent."),
+    Key(name="alert.time_zone", setting="alert.time_zone", kind=NAME, example="Europe/Berlin",
+        default="this machine's", help="Whose days and hours these are."),
     Key(name="cost.gpu_hour", setting="policy.gpu_hour", kind=number("a number of 0 or more", least=0),
         example=2.5, default="none", help="What an hour of a whole GPU costs. Without it reports speak of no money."),
     Key(name="cost.currency", setting="policy.currency", kind=NAME, example="€",

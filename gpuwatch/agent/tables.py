@@ -1,10 +1,11 @@
-"""What the tables with names of one's own may hold: `[users]` and `[teams]`. Pure, as kinds.py is."""
+"""What tables that are values may hold: `[users]`, `[teams]` and every `[[judge.override]]`. Pure, as kinds.py is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gpuwatch.agent.kinds import NAME, Kind, Mistake, parse_value, shown, told
+from gpuwatch.judge.overrides import FIELDS
 
 
 def _is_name(value: object) -> bool:
@@ -52,5 +53,24 @@ def _teams(table: object) -> dict[str, tuple[str, ...]]:
     return teams
 
 
+def _overrides(rows: object) -> tuple[Mapping[str, object], ...]:
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError
+    for number, row in enumerate(rows, start=1):
+        for name, value in row.items():
+            if (field := FIELDS.get(name)) is None:
+                raise Mistake(f"has {shown(name)} in table {number}, which is none of {', '.join(FIELDS)}")
+            try:
+                field.parse(value)
+            except ValueError:
+                raise Mistake(f"has {name} in table {number}, which {told(value)} and not {field.right}") from None
+    return tuple(rows)
+
+
 USERS = Kind('a table of persons by their other names, like { "ann.smith" = "ann" }', _aliases, parse_value)
 TEAMS = Kind('a table of lists, like { vision = ["ann", "%vision"] }, with each in one team', _teams, parse_value)
+OVERRIDES = Kind(
+    'a list of tables like { kind = "interactive", hours = "12:00-14:00", days = "mon-fri", idle_after = "2h" }',
+    _overrides,
+    parse_value,
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Final
 
 import click
@@ -14,8 +15,9 @@ from gpuwatch.errors import GpuwatchError
 _FILES: Final = {"install-service": "service", "uninstall-service": "service"}
 """Of the commands that are not in a file of their own name."""
 _COMMANDS: Final = (
-    "agent", "alerts", "check", "compare", "config", "demo", "explain", "export", "install-service", "maintenance",
-    "report", "rules", "run", "show", "snooze", "status", "stop", "uninstall-service",
+    "agent", "alerts", "check", "compare", "config", "dashboards", "demo", "explain", "export", "free",
+    "install-service", "maintenance", "notify", "report", "rules", "run", "show", "snooze", "status", "stop", "top",
+    "uninstall-service",
 )  # fmt: skip
 
 
@@ -43,6 +45,8 @@ def command() -> None:
 
 def main() -> None:
     """The entry point: an error that a person can act on is a line, several are as many, and exit status 2."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a line of blocks, to a terminal that has none, is no reason to end
     try:
         command()
     except GpuwatchError as error:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gpuwatch.attribute.text import clean
+from gpuwatch.attribute.text import printable
 from gpuwatch.cli.source import read_viewer
 from gpuwatch.errors import Ambiguous, GpuwatchError, NothingRecorded
 
@@ -49,7 +49,7 @@ def choose(source: Source, text: str, settings: Settings, *, user: str | None = 
         raise Ambiguous(_candidates(source, text, list(reversed(several.values()))))
     record = _read(source, theirs)
     if record is None:
-        raise NothingRecorded(f"{process or clean(text)}: {source.name} has nothing of it yet")
+        raise NothingRecorded(f"{process or printable(text)}: {source.name} has nothing of it yet")
     return Chosen(record, process or _meant_by(text, record))
 
 
@@ -60,7 +60,7 @@ def _of_process(source: Source, pid: int, settings: Settings) -> tuple[Owner, st
         _, verdict = explained(pid, settings)
     except GpuwatchError as error:
         raise NothingRecorded(f"there is no run and no batch job {pid} in {source.name}, and {error}") from error
-    return verdict.run.owner, f"process {pid} is {clean(verdict.run.owner.run)}"
+    return verdict.run.owner, f"process {pid} is {printable(verdict.run.owner.run)}"
 
 
 def all_are_shown(policy: Policy) -> bool:
@@ -77,7 +77,7 @@ def _permitted(found: Sequence[Owner], settings: Settings) -> list[Owner]:
         return theirs
     raise GpuwatchError(
         f"names of people and their runs are withheld here (privacy.names = {settings.policy.names}): "
-        f"{clean(viewer)} may see their own, and root all"
+        f"{printable(viewer)} may see their own, and root all"
     )
 
 
@@ -93,25 +93,25 @@ def _meant_by(text: str, record: RunRecord) -> str:
     """Told of numbers, which may be a job's or a process's."""
     if record.about is None or record.about.batch_job != text:
         return ""
-    return f"{clean(text)} is its batch job; for a process of this number: gpuwatch explain {clean(text)}"
+    return f"{printable(text)} is its batch job; for a process of this number: gpuwatch explain {printable(text)}"
 
 
 def _candidates(source: Source, text: str, owners: Sequence[Owner]) -> str:
     from gpuwatch.report.run.words import moment  # noqa: PLC0415  see above
 
-    lines = [f"{clean(text)} may be {len(owners)} runs, the newest first; name one in full, or whose with --user:"]
+    lines = [f"{printable(text)} may be {len(owners)} runs, the newest first; name one in full, or whose with --user:"]
     for owner in owners[:_MOST_LISTED]:
         record = source.read_run(owner)
         began = record.about.started_unix if record is not None and record.about is not None else None
         when = "" if began is None else f", from {moment(began, None)}"
-        lines.append(f"  {clean(owner.run)}  {clean(owner.user)}{when}")
+        lines.append(f"  {printable(owner.run)}  {printable(owner.user)}{when}")
     more = len(owners) - _MOST_LISTED
     return "\n".join([*lines, f"  and {more} more"] if more > 0 else lines)
 
 
 def _unknown(source: Source, text: str, user: str | None) -> str:
-    of_user = f" of {clean(user)}" if user is not None else ""
+    of_user = f" of {printable(user)}" if user is not None else ""
     return (
-        f"there is no run {clean(text)!r}{of_user} in {source.name}, by name, batch job or process: "
+        f"there is no run {printable(text)!r}{of_user} in {source.name}, by name, batch job or process: "
         "`gpuwatch status` shows those of now, `gpuwatch report --by run` those before"
     )

@@ -56,7 +56,7 @@ def in_force(configuration: Configuration) -> str:
         lines += ["", f"[{table}]"] if table else []
         for key in keys:
             value = key.value_in(configuration.settings)
-            unset = value is None or value in ("", {})
+            unset = value is None or value in ("", {}, ())
             source = configuration.sources.get(key.name, "default")
             lines.append(f"# {key.leaf} is not set" if unset else f"{key.leaf} = {toml(value)}  # {source}")
     return "\n".join(lines) + "\n"

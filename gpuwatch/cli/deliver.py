@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpuwatch.attribute.text import clean
+from gpuwatch.attribute.text import printable
 from gpuwatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def deliver_report(
     _require_all(report, settings)
     slack = Slack(settings.slack)
     with open_deliveries(directory, _name(report.period.window)) as deliveries:
-        delivery = Round(deliveries, lambda line: click.echo(clean(line, 1000)))
+        delivery = Round(deliveries, lambda line: click.echo(printable(line, 1000)))
         try:
             _to_team(delivery, slack, settings.slack.channel, report)
             _to_people(delivery, slack, settings, _own(source, report, settings, teams))
@@ -84,7 +84,7 @@ def _to_people(
     for person in people:
         email = email_of(person, domain)
         if email is None:
-            click.echo(f"{clean(person)}: not sent, as nobody's address begins so")
+            click.echo(f"{printable(person)}: not sent, as nobody's address begins so")
         else:
             delivery.post(email, partial(send, email, person))
 

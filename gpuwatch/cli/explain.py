@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpuwatch.attribute.text import clean
+from gpuwatch.attribute.text import printable
 from gpuwatch.units import HOUR
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def text(case: Case, verdict: Verdict) -> str:
     """The explanation for a terminal."""
     run = verdict.run
     rows = [
-        ("process", f"{case.lineage.process.identity.pid}, {clean(case.lineage.process.name)}"),
+        ("process", f"{case.lineage.process.identity.pid}, {printable(case.lineage.process.name)}"),
         ("run", run.owner.run),
         ("user", run.owner.user),
         ("project", run.owner.project),

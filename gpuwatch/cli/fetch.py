@@ -11,7 +11,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
-from gpuwatch.attribute.text import clean
+from gpuwatch.attribute.text import printable
 from gpuwatch.errors import GpuwatchError, UsageError
 from gpuwatch.export.address import parse_address
 
@@ -45,7 +45,7 @@ def fetch(
         raise GpuwatchError(_unreachable(listen, error.reason)) from error
     except (OSError, ValueError, HTTPException, RecursionError) as error:
         hint = "" if secure else f" (where it serves TLS: --listen https://{at})"
-        raise GpuwatchError(f"what listens at {listen} is no gpuwatch agent: {clean(str(error))}{hint}") from error
+        raise GpuwatchError(f"what listens at {listen} is no gpuwatch agent: {printable(str(error))}{hint}") from error
     if not isinstance(document, dict) or document.get("agent") is not True:
         raise GpuwatchError(f"what listens at {listen} is no gpuwatch agent: it gives another document")
     return document

@@ -14,7 +14,7 @@ from typing import Final
 
 import click
 
-from gpuwatch.attribute.text import clean
+from gpuwatch.attribute.text import printable
 from gpuwatch.cli.live import AgentAt, Here, agent_options
 from gpuwatch.errors import GpuwatchError, UsageError
 from gpuwatch.model.live import Device
@@ -81,7 +81,9 @@ def parse_size(text: str) -> int:
     """Bytes of `500M` or `40G`. Raises UsageError."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"--min-memory is {clean(text)!r}, and must be a number with M, G or T behind it, like 40G")
+        raise UsageError(
+            f"--min-memory is {printable(text)!r}, and must be a number with M, G or T behind it, like 40G"
+        )
     return int(float(match[1]) * _SIZES[match[2]])
 
 
@@ -108,7 +110,7 @@ def _seconds(wait: str | None) -> float:
     try:
         return parse_duration(wait) if wait else 0.0
     except ValueError as error:
-        raise UsageError(f"--wait {clean(wait or '')}: {error}") from error
+        raise UsageError(f"--wait {printable(wait or '')}: {error}") from error
 
 
 def _document(device: Device) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 import click
 
 from gpuwatch import __version__
-from gpuwatch.attribute.text import clean
+from gpuwatch.attribute.text import printable
 from gpuwatch.cli.fetch import fetch
 from gpuwatch.cli.look import Look
 from gpuwatch.cli.source import configured, server_at
@@ -174,7 +174,7 @@ def _scene(document: Mapping[str, Any]) -> Scene:
     try:
         return Scene((parse_node(document, now_unix=time.time()),))
     except (KeyError, TypeError) as error:
-        version = clean(str(document.get("version", "unknown")))
+        version = printable(str(document.get("version", "unknown")))
         raise GpuwatchError(
             f"the agent is of another version ({version}, this is {__version__}): restart it"
         ) from error

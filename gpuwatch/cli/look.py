@@ -96,6 +96,6 @@ def _settings() -> Settings:
     try:
         configuration = configured(None)
         settings = replace(configuration.settings, state_directory=state_directory(configuration))
-    except UsageError:  # a wrong configuration, or a user without a home: this is for those too
+    except (UsageError, StateError):  # a wrong configuration, or a user without a home: this is for those too
         settings = Settings(state_directory=Path("/nonexistent"))
     return replace(settings, bounds=replace(settings.bounds, short_run_seconds=0.0))

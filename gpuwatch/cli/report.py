@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from gpuwatch.attribute.text import clean
+from gpuwatch.attribute.text import printable
 from gpuwatch.cli.deliver import deliver_report
 from gpuwatch.cli.output import whole_file, write_out
 from gpuwatch.cli.rendering import EXPLAINING, FORMATS, rendered
@@ -96,7 +96,7 @@ def report(
                 found, as_format, source=source, teams=teams, explain=explain, to_file=output is not None
             )  # fmt: skip
     except NothingRecorded as error:
-        click.echo(f"gpuwatch: {clean(str(error), 1000)}", err=True)
+        click.echo(f"gpuwatch: {printable(str(error), 1000)}", err=True)
         sys.exit(1)
     _write(text, output)
     if explain and as_format not in EXPLAINING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpuwatch.attribute.text import clean
+from gpuwatch.attribute.text import printable
 from gpuwatch.cli.source import configured, open_source, source_options
 from gpuwatch.errors import Ambiguous, NothingRecorded
 
@@ -71,7 +71,9 @@ def summarized(chosen: Chosen, policy: Policy, now_unix: float) -> Summary:
     price = None if policy.gpu_hour is None else Price(policy.gpu_hour, policy.currency)
     summary = summarize(chosen.record, limits(), now_unix=now_unix, price=price)
     if summary is None:
-        raise NothingRecorded(f"{clean(chosen.record.owner.run)} has held no GPU in the time that the record goes back")
+        raise NothingRecorded(
+            f"{printable(chosen.record.owner.run)} has held no GPU in the time that the record goes back"
+        )
     return summary
 
 

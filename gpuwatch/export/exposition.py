@@ -5,7 +5,7 @@ The names are public; docs/metrics.md lists them. What is not supported is absen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
@@ -53,7 +53,11 @@ class Exposition:
 
     def render(self, snapshot: Snapshot, *, open_metrics: bool) -> tuple[bytes, str]:
         """The exposition of a snapshot, and its content type."""
-        parts = [self._render(family, open_metrics) for family in _families(snapshot) if family.rows]
+        return self.render_families(_families(snapshot), open_metrics=open_metrics)
+
+    def render_families(self, families: Iterable[Family], *, open_metrics: bool) -> tuple[bytes, str]:
+        """The exposition of some families, and its content type."""
+        parts = [self._render(family, open_metrics) for family in families if family.rows]
         if open_metrics:
             parts.append(_END)
         content_type = openmetrics.CONTENT_TYPE_LATEST if open_metrics else CONTENT_TYPE_LATEST

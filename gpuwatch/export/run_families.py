@@ -71,6 +71,35 @@ def run_totals(snapshot: Snapshot, at: Places) -> Iterator[Family]:
     )
 
 
+def verdicts(snapshot: Snapshot, at: Places) -> Iterator[Family]:
+    """What is thought of runs, and whether somebody is to be told."""
+    judged = [(at.on_gpu[key], judgement) for key, judgement in snapshot.judgements.items() if key in at.on_gpu]
+    yield gauge(
+        "gpuwatch_run_verdict",
+        "What is thought of a run's use of the GPU: the one verdict that holds.",
+        [({**to, "verdict": judgement.verdict}, 1.0) for to, judgement in judged],
+    )
+    yield gauge(
+        "gpuwatch_run_gpu_idle_seconds",
+        "Seen time since the last minute in which a run used the GPU.",
+        [(to, judgement.idle_seconds) for to, judgement in judged],
+    )
+    yield gauge(
+        "gpuwatch_run_notice_due",
+        "The owner of the run is to be told.",
+        [
+            ({**at.owners[owner], "verdict": verdict}, 1.0)
+            for owner, verdict in snapshot.due.items()
+            if owner in at.owners
+        ],
+    )
+    yield counter(
+        "gpuwatch_notices",
+        "Notices to owners of runs, by what became of them.",
+        [({**at.node, "outcome": outcome}, count) for outcome, count in (snapshot.notices or {}).items()],
+    )
+
+
 def people(snapshot: Snapshot, at: Places) -> Iterator[Family]:
     """The roll-up."""
     rows = [({**at.node, "user": user, "project": project}, use) for (user, project), use in snapshot.people.items()]
@@ -87,5 +116,12 @@ def people(snapshot: Snapshot, at: Places) -> Iterator[Family]:
 
 
 def _about(at: Labels, run: Run) -> Labels:
-    about = {"source": run.source, "kind": run.kind, "name": run.name, "batch_job": run.batch_job, "url": run.url}
-    return {**at, **about}
+    return {
+        **at,
+        "source": run.source,
+        "kind": run.kind,
+        "name": run.name,
+        "batch_job": run.batch_job,
+        "url": run.url,
+        "group": run.group,
+    }

@@ -17,10 +17,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gpuwatch.errors import UsageError
 from gpuwatch.export.address import parse_address
-from gpuwatch.export.application import LONGEST_HEAD, Application
+from gpuwatch.export.application import LONGEST_HEAD, Application, Inbox, Site
 from gpuwatch.export.crowd import Crowd
 from gpuwatch.export.handshake import Handshake
-from gpuwatch.export.pages import Pages
 
 if TYPE_CHECKING:  # an agent without a web configuration does not load what it needs
     from gpuwatch.export.web import Web
@@ -132,9 +131,11 @@ class BoundedProtocol(H11Protocol):
 class Server(uvicorn.Server):
     """uvicorn without its ten wake-ups a second, and without its hold on the signals: the agent has its own."""
 
-    def __init__(self, pages: Pages, read_unix: Callable[[], float], web: Web | None = None) -> None:
-        """Plain HTTP for all, or what a web configuration asks for."""
-        application = Application(pages, read_unix, web)
+    def __init__(
+        self, pages: Site, read_unix: Callable[[], float], *, web: Web | None = None, inbox: Inbox | None = None
+    ) -> None:
+        """Plain HTTP for all, or what a web configuration asks for; what is posted goes into the inbox, if any."""
+        application = Application(pages, read_unix, web, inbox)
         config = uvicorn.Config(
             application,
             http=self._connect,  # type: ignore[arg-type]  # it is called like a class, and nothing else

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gpuwatch.model import DeviceView, OnDevice, RunTotal, Snapshot
+from gpuwatch.model.judgement import Judgement
 
 
 def status_document(snapshot: Snapshot, *, agent: bool = True) -> dict[str, Any]:
     """The document. `agent` is false where no agent runs and this is a single look, without history."""
+    judgements = snapshot.judgements
     return {
         "node": snapshot.node,
         "version": snapshot.version,
@@ -17,13 +20,14 @@ def status_document(snapshot: Snapshot, *, agent: bool = True) -> dict[str, Any]
         "taken_unix": snapshot.taken_unix,
         "interval_seconds": snapshot.interval,
         "state_persisted": snapshot.persisted,
+        "notices_problem": snapshot.notices_problem or None,
         "driver": snapshot.driver or None,
         "sensors": {
             name: {"up": state.up, "success_unix": state.success_unix or None, "problem": state.problem or None}
             for name, state in snapshot.sensors.items()
         },
         "strangers_reason": snapshot.strangers_reason or None,
-        "gpus": [_gpu(device, snapshot) for device in snapshot.devices],
+        "gpus": [_gpu(device, snapshot, judgements) for device in snapshot.devices],
         "people": [
             {
                 "user": user,
@@ -45,7 +49,7 @@ def status_document(snapshot: Snapshot, *, agent: bool = True) -> dict[str, Any]
     }
 
 
-def _gpu(device: DeviceView, snapshot: Snapshot) -> dict[str, Any]:
+def _gpu(device: DeviceView, snapshot: Snapshot, judgements: Mapping[OnDevice, Judgement]) -> dict[str, Any]:
     reading = device.reading
     activity = reading and reading.condition.activity
     return {
@@ -68,12 +72,14 @@ def _gpu(device: DeviceView, snapshot: Snapshot) -> dict[str, Any]:
         "energy_joules": device.use.joules if device.energy_known else None,
         "strangers": device.strangers,
         "runs": [
-            _run(key, device, snapshot) for key in {**snapshot.totals, **snapshot.holding} if key[0] == device.info.uuid
+            _run(key, device, snapshot, judgements.get(key))
+            for key in {**snapshot.totals, **snapshot.holding}
+            if key[0] == device.info.uuid
         ],
     }
 
 
-def _run(key: OnDevice, device: DeviceView, snapshot: Snapshot) -> dict[str, Any]:
+def _run(key: OnDevice, device: DeviceView, snapshot: Snapshot, judgement: Judgement | None) -> dict[str, Any]:
     owner, total = key[1], snapshot.totals.get(key, RunTotal())
     run = snapshot.runs.get(owner)
     return {
@@ -88,4 +94,8 @@ def _run(key: OnDevice, device: DeviceView, snapshot: Snapshot) -> dict[str, Any
         "busy_seconds": total.use.busy if device.busy_known else None,
         "energy_joules": total.use.joules if device.energy_known else None,
         "sm_active_seconds": total.sm_active if device.activity_known or total.sm_active else None,
+        "verdict": judgement and judgement.verdict,
+        "idle_seconds": judgement and judgement.idle_seconds,
+        "wasted_seconds": judgement and judgement.wasted_seconds,
+        "reason": judgement and judgement.reason,
     }

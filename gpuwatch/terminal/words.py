@@ -6,7 +6,7 @@ from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
-from gpuwatch.attribute.text import clean
+from gpuwatch.attribute.text import printable
 from gpuwatch.units import DAY, HOUR, MINUTE
 
 NOTHING: Final = "-"
@@ -19,7 +19,7 @@ def plain(text: str) -> str:
     """Without what moves a cursor or changes direction."""
     if text.isascii() and text.isprintable():  # most is, and a fleet has thousands of names
         return text.strip()[:_LONGEST]
-    return clean(text, _LONGEST)
+    return printable(text, _LONGEST)
 
 
 def breadth(text: str) -> int:
