@@ -83,9 +83,17 @@ def test_the_hours_are_of_whole_gpus() -> None:
 
 def test_people_are_added_up_over_their_projects() -> None:
     chronicle, uses = Chronicle(), {WHOLE: DeviceUse()}
-    chronicle.add(published(START, uses, {("ann", "a"): Use(100, 50), ("ben", ""): Use(9, 9)}))
+    chronicle.add(published(START, uses, {("ann", "a"): Use(100, 50), ("ann", "b"): Use(), ("ben", ""): Use(9, 9)}))
     now = {("ann", "a"): Use(130, 60), ("ann", "b"): Use(30, 20), ("ben", ""): Use(9, 9)}
     course = chronicle.add(published(START + 60, uses, now)).course
+    assert course.people == {"ann": Use(60.0, 30.0)}
+
+
+def test_who_comes_back_after_a_month_brings_nothing_of_before() -> None:
+    chronicle, uses = Chronicle(), {WHOLE: DeviceUse()}
+    chronicle.add(published(START, uses, {}))
+    chronicle.add(published(START + 60, uses, {("ann", ""): Use(9e6, 9e6)}))
+    course = chronicle.add(published(START + 120, uses, {("ann", ""): Use(9e6 + 60, 9e6 + 30)})).course
     assert course.people == {"ann": Use(60.0, 30.0)}
 
 
@@ -98,7 +106,7 @@ def test_a_device_that_is_new_has_no_past() -> None:
 
 def test_what_is_older_than_a_week_is_forgotten() -> None:
     chronicle, uses = Chronicle(), {WHOLE: DeviceUse()}
-    chronicle.add(published(START, uses, {}))
+    chronicle.add(published(START, uses, {("ann", ""): Use()}))
     chronicle.add(published(START + 60, {WHOLE: busy(60)}, {("ann", ""): Use(60, 30)}))
     last = chronicle.add(published(START + 7 * DAY - 1, {WHOLE: busy(60)}, {("ann", ""): Use(60, 30)})).course
     assert (last.hours[0].active, last.people) == (30.0, {"ann": Use(60.0, 30.0)})

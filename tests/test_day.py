@@ -17,8 +17,8 @@ SEED: Final = 5
 EVENING: Final = Plan(2, 48, 5_400, 900, gaps=(300, 1_200), restarts=3, absences=(45,))
 STATE_PERCENT: Final = 1.0
 """A start or stop is known to a second: of a shorter stretch that is more."""
-PROMETHEUS_PERCENT: Final = 2.0
-"""And a window's edge to a scrape."""
+PROMETHEUS_PERCENT: Final = 3.0
+"""And a window's edge to a scrape and, recorded, to an evaluation: 100 s of 90 min at the worst."""
 WAYS: Final = {
     "state": STATE_PERCENT,
     "Prometheus, raw": PROMETHEUS_PERCENT,

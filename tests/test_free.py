@@ -193,6 +193,42 @@ def test_the_command_prints_what_cuda_takes() -> None:
         assert run_free(stub.at).stderr == "gpuwatch: it is not known which GPUs are free: late\n"
 
 
+def test_what_others_wrote_moves_no_cursor() -> None:
+    evil = "\x1b]0;owned\x07"
+    with stub_agent() as stub:
+        problem = replace(stub.snapshot.sensors["host"], problem=evil)
+        devices = [replace(one, info=replace(one.info, uuid=evil)) for one in stub.snapshot.devices]
+        stub.snapshot = replace(stub.snapshot, devices=tuple(devices), holding={})
+        assert run_free(stub.at).stdout.replace("\n", "").isprintable()
+        stub.snapshot = replace(stub.snapshot, sensors={"slurm": problem})
+        assert run_free(stub.at).stderr.strip().isprintable()
+
+
+def test_a_simulated_gpu_is_for_nobody() -> None:
+    with stub_agent() as stub:
+        stub.snapshot = replace(stub.snapshot, simulated=True)
+        result = run_free(stub.at)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "the agent is a simulation" in result.stderr
+
+
+def test_whose_a_mig_instance_is_slurm_does_not_tell() -> None:
+    with stub_agent() as stub:
+        crowded, fine = stub.snapshot, replace(stub.snapshot.sensors["host"], problem="")
+        instances = [
+            replace(device, info=replace(device.info, mig=1)) if device.info.index == 4 else device
+            for device in crowded.devices
+        ]
+        stub.snapshot = replace(crowded, devices=tuple(instances), sensors={"host": fine})
+        assert run_free(stub.at).stdout == "GPU-5000\n"
+        stub.snapshot = replace(stub.snapshot, sensors={"host": fine, "slurm": fine})
+        result = run_free(stub.at)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "does not say who has which MIG instance" in result.stderr
+        stub.snapshot = replace(crowded, sensors={"host": fine, "slurm": fine})
+        assert run_free(stub.at).stdout == "GPU-5000\n"
+
+
 def test_a_wrong_wait_is_told_what_is_right() -> None:
     result = CliRunner().invoke(command, ["free", "--wait", "soon"])
     assert "--wait soon: a length of time" in str(result.exception)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -159,11 +160,25 @@ def test_a_device_is_free_only_where_its_time_goes_there() -> None:
     assert device(**{"gpuwatch_gpu_(": [({**GPU, "__name__": "gpuwatch_gpu_up"}, 0.0)]}) == (UNKNOWN, [])
 
 
+def test_a_device_that_is_repaired_is_out_of_service_though_it_does_not_answer() -> None:
+    down = {"gpuwatch_gpu_(": [({**GPU, "__name__": "gpuwatch_gpu_up"}, 0.0)]}
+    assert device(**down, **{"irate(": [({**GPU, "state": "unavailable"}, 1.0)]}) == (UNAVAILABLE, [])
+    assert device(**down, **{"irate(": [({**GPU, "state": "unknown"}, 1.0)]}) == (UNKNOWN, [])
+
+
 def test_totals_that_linger_hold_nothing() -> None:
     held = ({**GPU, **ANN, "__name__": "gpuwatch_run_gpu_held_seconds_total"}, 100.0)
     assert device(**{"gpuwatch_run_gpu_(": [held]}) == (FREE, [])
     memory = ({**GPU, **ANN, "__name__": "gpuwatch_run_gpu_memory_bytes"}, 1.0)
     assert device(**{"gpuwatch_run_gpu_(": [held, memory]}) == (HELD, [(Owner(**ANN), "")])
+
+
+def test_what_is_infinite_is_not_known() -> None:
+    idle = ({**GPU, **ANN, "__name__": "gpuwatch_run_gpu_idle_seconds"}, math.inf)
+    memory = ({**GPU, **ANN, "__name__": "gpuwatch_run_gpu_memory_bytes"}, 1.0)
+    server = Server(**{"gpuwatch_run_gpu_(": [idle, memory]})
+    ((found,),) = [node.devices for node in read_nodes(server, now_unix=NOW)]  # type: ignore[arg-type]
+    assert [holder.idle_seconds for holder in found.holders] == [None]
 
 
 def test_of_two_servers_that_scrape_a_node_the_newer_verdict_stands() -> None:

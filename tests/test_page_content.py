@@ -20,7 +20,7 @@ from gpuwatch.export.page.shapes import steps
 from gpuwatch.export.page.tree import node, write
 from gpuwatch.export.page.words import hours, percents, span
 from gpuwatch.export.pages import Pages
-from gpuwatch.model import Owner, SensorState, Snapshot, States
+from gpuwatch.model import Drain, Owner, SensorState, Snapshot, States
 from gpuwatch.model.course import Course
 from gpuwatch.model.judgement import IDLE, OK, SNOOZED, STUCK, Judged
 from gpuwatch.units import HOUR
@@ -114,6 +114,34 @@ def test_a_run_that_pauses_is_ok_and_its_clock_is_told() -> None:
     assert "80% busy in the last 60 min, idle for 7 min; 1 GiB" in card(shown, "gpu-0")
 
 
+def test_a_gpu_that_is_repaired_is_out_of_service_though_it_does_not_answer() -> None:
+    out = Drain(NOW - HOUR, "a new fan", "root")
+    shown = replace(scene(), devices=tuple(replace(one, drain=out) for one in scene().devices))
+    for word in ("out of service", "GPU is lost", "a new fan, for 1 h"):
+        assert word in card(shown, "gpu-3")
+    assert "Out of service: a new fan, for 1 h" in card(shown, "gpu-0")
+    shown = replace(shown, holding={("GPU-2", CAT): 1, ("GPU-8", CAT): 1})
+    assert "|cat|reading|2|" in said(shown)  # and GPU 3 is no GPU that cat has now
+
+
+def test_two_gpus_of_one_number_have_a_place_each() -> None:
+    """One that has gone keeps its number for a week, and those behind it move up."""
+    gone = replace(device(4, 0.0, 0, 70), reading=None)
+    gone = replace(gone, info=replace(gone.info, uuid="GPU-gone"))
+    tree = document(replace(scene(), devices=(*scene().devices, gone)), names="all", is_stale=False)
+    places = [attributes["id"] for _, attributes, *_ in elements(tree) if "id" in attributes]
+    assert len(places) == len(set(places))
+
+
+def test_a_gpu_that_draws_nothing_has_a_card() -> None:
+    for limit, text in ((None, "0 W"), (0.0, "0 W"), (700.0, "0 of 700 W")):
+        (view,) = (one for one in scene().devices if one.info.index == 4)
+        assert view.reading is not None
+        condition = view.reading.condition._replace(power_limit_watts=limit)
+        read = replace(view.reading, power_watts=0.0, condition=condition)
+        assert f"|{text}|" in card(replace(scene(), devices=(replace(view, reading=read),)), "gpu-4")
+
+
 def test_people_are_told_by_what_they_held() -> None:
     text = said(scene())
     rows = re.findall(r"\|(\w+)\|(\w+|-)\|(\d+)\|(\d+)\|([\d,.]+) h\|(\d+) %\|([\d,.]+) h(?=\|)", text)
@@ -138,6 +166,13 @@ def test_a_node_without_gpus_says_why() -> None:
     text = said(replace(snapshot(), devices=(), holding={}, judged=Judged(), sensors={"gpu": gpu}))
     assert "no driver <here>" in text
     assert "No GPU was found." in said(replace(snapshot(), devices=(), sensors={}))
+
+
+def test_what_a_system_says_need_be_no_text() -> None:
+    broken = "/mnt/\udcff\x1b[2J"
+    gpu = SensorState(False, 0.0, 0.0, broken)
+    assert "|/mnt/[2J|" in said(replace(snapshot(), devices=(), sensors={"gpu": gpu}))
+    assert "cannot be read: /mnt/[2J." in said(replace(scene(), strangers_reason=broken))
 
 
 def test_what_cannot_be_saved_or_is_old_or_simulated_is_told() -> None:

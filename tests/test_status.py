@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -159,7 +161,7 @@ def test_what_others_wrote_moves_no_cursor() -> None:
     document = json.loads(json.dumps(status_document(snapshot())))
     document["node"] = document["gpus"][1]["problem"] = document["strangers_reason"] = evil
     document["gpus"][0]["strangers"] = 1
-    document["gpus"][0]["runs"][0].update(user=evil, project=evil, run=evil, name=evil, reason=evil)
+    document["gpus"][0]["runs"][0].update(user=evil, project=evil, run=evil, name=evil, reason=evil, verdict=evil)
     lines = shown(document).split("\n")
     assert all(line.isprintable() for line in lines)
     assert len(lines) == 7
@@ -206,6 +208,14 @@ def test_an_agent_of_another_version_is_told(name: str) -> None:
         stub.without = ("gpus",)
         result = CliRunner().invoke(command, [name, "--listen", stub.at])
     assert str(result.exception) == f"the agent is of another version (1.2.3, this is {__version__}): restart it"
+
+
+def test_a_full_disk_is_told() -> None:
+    with stub_agent() as stub, open("/dev/full", "w", encoding="utf-8") as full:
+        arguments = [sys.executable, "-m", "gpuwatch", "status", "--listen", stub.at]
+        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "gpuwatch: standard output cannot be written: No space left on device\n"
 
 
 def test_json_is_the_whole_document() -> None:

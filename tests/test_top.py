@@ -5,10 +5,12 @@ The screens in docs/terminal.md are what tmux captured here: `GOLDEN=write pytes
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +38,7 @@ from gpuwatch.terminal.watch import Watch
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "terminal.md"
 KEYS = (SORT, FILTER, UP, DOWN, PAGE_UP, PAGE_DOWN, FIRST, LAST)
+EVIL = "a\x1b]0;owned\x07\u202eb\nc\r"
 BEN = Looker("ben", EVERYTHING)
 
 
@@ -112,6 +115,19 @@ def test_more_is_told_of_the_chosen_row() -> None:
     assert "n7 GPU 6: GPU is lost" in [text_of(line) for line in drawn(View(chosen=7))]
 
 
+def test_what_others_wrote_moves_no_cursor_here() -> None:
+    document = json.loads(json.dumps(status_document(crowd())))
+    for gpu in document["gpus"]:
+        gpu.update(uuid=EVIL, model=EVIL, gpu=EVIL)
+        for run in gpu["runs"]:
+            run.update(user=EVIL, project=EVIL, run=EVIL, name=EVIL, reason=EVIL, verdict=EVIL)
+    seen = Scene((parse_node(document, now_unix=document["taken_unix"]),))
+    for chosen in range(9):
+        view = View(chosen=chosen)
+        lines = screen(seen, BEN.rows(seen, view), view, width=200, height=24)
+        assert all(text_of(line).isprintable() for line in lines)
+
+
 def test_a_reading_that_failed_is_told() -> None:
     assert "the agent gave no status: HTTP 503" in [
         text_of(line) for line in drawn(View(), problem="the agent gave no status: HTTP 503")
@@ -134,6 +150,24 @@ def test_what_ends_the_reading_ends_the_screen() -> None:
     with pytest.raises(ZeroDivisionError):
         watch.check()
     assert woken
+
+
+def test_a_reading_that_hangs_is_known_to() -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def hang() -> Scene:
+        asked.set()
+        answered.wait(20.0)
+        return scene()
+
+    watch = Watch(scene(), read=hang, close=lambda: None, wake=lambda: None, period=0.0)
+    assert watch.asking_seconds() == 0.0
+    watch.start()
+    assert asked.wait(20.0)
+    assert watch.asking_seconds() > 0.0
+    answered.set()
+    watch.stop(20.0)
+    assert watch.asking_seconds() == 0.0
 
 
 def test_where_there_is_no_terminal_it_is_shown_once() -> None:
@@ -212,7 +246,7 @@ def test_it_follows_the_agent_and_its_absence(tmp_path: Path) -> None:
         wait_until(lambda: not any("503" in line for line in opened.lines()), seconds=20, what="all well again")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_signals_end_it_and_the_terminal_is_given_back(tmp_path: Path, stub: Stub, number: signal.Signals) -> None:
     with terminal(tmp_path) as opened:
         opened.type("echo shell $$")

@@ -84,7 +84,7 @@ class Chronicle:
             self._minutes.add(uuid, base.unix, (use.busy - was.busy, sum(grown)))
             self._hours.add(_NODE, base.unix, [device.info.capacity * seconds for seconds in grown])
         for person, whole in now.people.items():
-            then = base.people.get(person, Use())
+            then = base.people.get(person, whole)  # of who comes back after a month away, `whole` is all they ever had
             if whole.held != then.held:
                 self._people.add(person[0], base.unix, (whole.held - then.held, whole.busy - then.busy))
 

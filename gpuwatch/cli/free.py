@@ -26,6 +26,8 @@ from gpuwatch.units import parse_duration
 _SIZE: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)\s?([MGT])(?:i?B)?", re.ASCII)
 _SIZES: Final = {"M": 2**20, "G": 2**30, "T": 2**40}
 _POLL_SECONDS: Final = 2.0
+_LONGEST: Final = 400
+"""Characters of why there are none: others may have written of it."""
 
 Read = Callable[[], tuple[Scene, str]]
 """What there is, and why what nobody holds may not be free all the same."""
@@ -53,9 +55,9 @@ def free(
     if as_json:
         click.echo(json.dumps([_document(device) for device in found], indent=2))
     elif found:
-        click.echo(",".join(device.uuid for device in found))
+        click.echo(",".join(printable(device.uuid) for device in found))
     if not found:
-        click.echo(f"gpuwatch: {why}", err=True)
+        click.echo(f"gpuwatch: {printable(why, _LONGEST)}", err=True)
         sys.exit(1)
 
 

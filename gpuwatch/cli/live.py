@@ -124,8 +124,7 @@ class Here:
         """The same, and why what nobody holds may not be free all the same; empty where that is known."""
         document = self.read_document()
         scene = _scene(document)
-        slurm = document["sensors"].get("slurm", {"problem": None})
-        return scene, slurm["problem"] or ("" if document["agent"] else self._look.doubt())
+        return scene, _doubt(document, scene) or ("" if document["agent"] else self._look.doubt())
 
     def close(self) -> None:
         """Let go of the driver, where it was needed."""
@@ -167,6 +166,17 @@ def way_of(at: AgentAt, *, prometheus: str | None, config: Path | None) -> Way:
     if config is not None:
         raise UsageError("--config says how to get in at --prometheus: give both, or neither")
     return Here(at)
+
+
+def _doubt(document: Mapping[str, Any], scene: Scene) -> str:
+    """Why a document cannot say which GPUs nobody has; empty where it can."""
+    if document["simulated"]:
+        return "the agent is a simulation, and has none"
+    slurm = document["sensors"].get("slurm")
+    if slurm is None or slurm.get("problem"):
+        return "" if slurm is None else str(slurm["problem"])
+    instances = any(device.is_instance for node in scene.nodes for device in node.devices)
+    return "Slurm gives this node's GPUs away, and does not say who has which MIG instance" if instances else ""
 
 
 def _scene(document: Mapping[str, Any]) -> Scene:

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from gpuwatch.cli.live import AgentAt, agent_options, fleet_options, selection_of, selection_options, way_of
+from gpuwatch.cli.output import write_out
 from gpuwatch.errors import UsageError
 from gpuwatch.terminal.page import page
 from gpuwatch.terminal.painting import has_colour, painted
@@ -57,7 +58,7 @@ def show(lines: Iterable[Line], *, no_color: bool) -> None:
     terminal = sys.stdout.isatty()
     colour = has_colour(os.environ, asked_not=no_color, terminal=terminal)
     encoding = sys.stdout.encoding or "utf-8"
-    click.echo(painted(lines, colour=colour).encode(encoding, "replace").decode(encoding), color=colour)
+    write_out([painted(lines, colour=colour).encode(encoding, "replace").decode(encoding), "\n"])
 
 
 def width() -> int | None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gpuwatch.terminal.watch import Watch
 
 _REDRAW_SECONDS = 5.0
+_LATE_SECONDS = 10.0
+"""A reading that takes longer is told: what is on the screen is older."""
 _PATIENCE_SECONDS = 2.0
 """What a reading that is under way may still take at the end."""
 
@@ -57,7 +59,9 @@ def top(
 
 
 def _is_screen() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+    if sys.stdin is None or not (sys.stdin.isatty() and sys.stdout.isatty()):  # a service may have none
+        return False
+    return os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
 def _person() -> str:
@@ -75,6 +79,14 @@ def _size() -> os.terminal_size:
     """Of the terminal now; the usual one where it does not know its own."""
     size = os.get_terminal_size(sys.stdout.fileno())
     return size if size.columns and size.lines else os.terminal_size((80, 24))
+
+
+def _problem(watch: Watch) -> str:
+    """Why what is on the screen is not of now; empty where it is."""
+    from gpuwatch.terminal.words import length  # noqa: PLC0415  see above
+
+    seconds = watch.asking_seconds()
+    return f"no answer for {length(seconds)}: this is older" if seconds > _LATE_SECONDS else watch.problem
 
 
 def _follow(way: Way, looker: Looker, view: View, *, no_color: bool) -> None:
@@ -108,7 +120,7 @@ def _draw(watch: Watch, keyboard: Keyboard, looker: Looker, view: View, *, no_co
             watch.check()
             scene, size = watch.scene, _size()
             rows = looker.rows(scene, view)
-            lines = screen(scene, rows, view, width=size.columns, height=size.lines, problem=watch.problem)
+            lines = screen(scene, rows, view, width=size.columns, height=size.lines, problem=_problem(watch))
             draw(renderable(lines), size)
             for key in keyboard.wait(_REDRAW_SECONDS):
                 if key == QUIT:

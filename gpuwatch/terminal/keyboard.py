@@ -14,7 +14,7 @@ from typing import Final
 from gpuwatch.terminal.keys import parse_keys
 
 _LONGEST: Final = 4096
-_ENDING: Final = (signal.SIGINT, signal.SIGTERM)
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Keyboard:

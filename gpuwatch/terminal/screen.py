@@ -105,7 +105,7 @@ def _about(row: Row, width: int) -> list[Line]:
     device, holder = row.device, row.holder
     where = f"{plain(row.node.name)} GPU {plain(device.gpu)}"
     if holder is None:
-        told = [f"{where}: {plain(device.note)}", device.uuid]
+        told = [f"{where}: {plain(device.note)}", plain(device.uuid)]
     else:
         owner = holder.owner
         of = "".join(f", {text}" for text in (plain(owner.project), plain(holder.name)) if text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from gpuwatch.errors import GpuwatchError
@@ -23,10 +24,17 @@ class Watch:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._failure: BaseException | None = None
+        self._began: float | None = None
+        """The reading that is under way, by the monotonic clock."""
         self.scene = scene
         """The newest."""
         self.problem = ""
         """Why the last reading failed, in words; empty where it did not."""
+
+    def asking_seconds(self) -> float:
+        """How long the reading that is under way has been; 0 where there is none."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     def start(self) -> None:
         """Begin to read."""
@@ -52,8 +60,10 @@ class Watch:
             self._wake()
 
     def _look(self) -> None:
+        self._began = time.monotonic()
         try:
             self.scene, self.problem = self._read(), ""
         except GpuwatchError as error:
             self.problem = str(error)
+        self._began = None
         self._wake()

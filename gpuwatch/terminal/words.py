@@ -58,7 +58,7 @@ def length(seconds: float) -> str:
 
 def verdict(name: str) -> str:
     """As people read it."""
-    return name.replace("_", " ")
+    return plain(name).replace("_", " ")
 
 
 def counted(many: int, what: str) -> str:

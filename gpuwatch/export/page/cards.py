@@ -19,8 +19,8 @@ _LEAST_HOUR: Final = 5
 
 
 def place_of(device: DeviceView) -> str:
-    """The card's name within the page."""
-    return f"gpu-{device.info.name.replace(':', '-')}"
+    """The card's name within the page: two may have one number, where one has gone and those behind it moved up."""
+    return device.info.uuid.lower()
 
 
 def card(snapshot: Snapshot, device: DeviceView, standing: Standing, names: Names) -> Node:
@@ -42,12 +42,13 @@ def card(snapshot: Snapshot, device: DeviceView, standing: Standing, names: Name
 
 def _lines(snapshot: Snapshot, device: DeviceView, standing: Standing, names: Names) -> Iterator[Node]:
     """Who has it, and what else is to be said of it."""
+    if device.drain is not None:
+        reason = plain(device.drain.reason or "no reason given", LONGEST_SENTENCE)
+        state = "" if standing.group == UNAVAILABLE else "Out of service: "
+        yield node("li", f"{state}{reason}, for {span(snapshot.taken_unix - device.drain.since_unix)}", class_="why")
     if device.reading is None:
         before = " On it when it was last seen:" if standing.runs else ""
         yield node("li", f"{plain(device.problem or 'It does not answer', LONGEST_SENTENCE)}.{before}", class_="why")
-    if standing.group == UNAVAILABLE and device.drain is not None:
-        reason = plain(device.drain.reason or "no reason given", LONGEST_SENTENCE)
-        yield node("li", f"{reason}, for {span(snapshot.taken_unix - device.drain.since_unix)}", class_="why")
     for owner, judgement in standing.runs.items():
         yield _run(snapshot, (device.info.uuid, owner), judgement, names)
     if device.strangers:
@@ -111,8 +112,9 @@ def _figures(device: DeviceView) -> Iterator[Node]:
         yield _figure("Memory", f"{gibibytes(used)} of {gibibytes(total)} GiB", used / total)
     watts, limit = reading.power_watts, condition.power_limit_watts
     if watts is not None:
-        yield _figure("Power", f"{watts:.0f} of {limit:.0f} W" if limit else f"{watts:.0f} W", watts / (limit or watts))
+        text = f"{watts:.0f} of {limit:.0f} W" if limit else f"{watts:.0f} W"
+        yield _figure("Power", text, watts / limit if limit else None)
 
 
-def _figure(name: str, text: str, ratio: float) -> Node:
-    return node("div", node("dt", name), node("dd", text, bar(ratio, "use")))
+def _figure(name: str, text: str, ratio: float | None) -> Node:
+    return node("div", node("dt", name), node("dd", text, None if ratio is None else bar(ratio, "use")))

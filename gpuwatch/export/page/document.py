@@ -11,7 +11,7 @@ from gpuwatch.export.page.people import people
 from gpuwatch.export.page.standing import standings
 from gpuwatch.export.page.tree import Child, Node, listed, node
 from gpuwatch.export.page.week import week
-from gpuwatch.export.page.words import local, plain
+from gpuwatch.export.page.words import LONGEST_SENTENCE, local, plain
 from gpuwatch.model import Snapshot
 
 
@@ -50,7 +50,8 @@ def _notes(snapshot: Snapshot, *, is_stale: bool) -> Iterator[Node]:
     if not snapshot.persisted:
         yield node("p", "What is shown cannot be saved now: `gpuwatch check` says why.", class_="note", role="note")
     if snapshot.strangers_reason and any(device.strangers for device in snapshot.devices):
-        yield node("p", f"Processes cannot be read: {snapshot.strangers_reason}.", class_="note", role="note")
+        reason = plain(snapshot.strangers_reason, LONGEST_SENTENCE)
+        yield node("p", f"Processes cannot be read: {reason}.", class_="note", role="note")
 
 
 def _when(snapshot: Snapshot) -> Node:
@@ -65,7 +66,8 @@ def _section(heading: str, *children: Child) -> Node:
 
 
 def _no_gpus(snapshot: Snapshot) -> str:
-    return (snapshot.sensors["gpu"].problem if "gpu" in snapshot.sensors else "") or "No GPU was found."
+    problem = snapshot.sensors["gpu"].problem if "gpu" in snapshot.sensors else ""
+    return plain(problem or "No GPU was found.", LONGEST_SENTENCE)
 
 
 def _footer(snapshot: Snapshot, names: Names) -> Node:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gpuwatch.export.page.names import Names
-from gpuwatch.export.page.standing import UNKNOWN, Standing
+from gpuwatch.export.page.standing import Standing
 from gpuwatch.export.page.tree import Node, listed, node
 from gpuwatch.export.page.words import hours, percent
 from gpuwatch.model import DeviceView, Snapshot, Use
@@ -51,7 +51,7 @@ def _rows(snapshot: Snapshot, found: Sequence[tuple[DeviceView, Standing]], name
         row = rows.setdefault(names.person(user), _Row(names.team(user)))
         row.use = row.use.plus(use)
     for device, standing in found:
-        for owner in standing.runs if standing.group != UNKNOWN else ():
+        for owner in standing.runs if device.reading is not None else ():
             row = rows.setdefault(names.person(owner.user), _Row(names.team(owner.user)))
             row.gpus.add(device.info.uuid)
             if standing.is_wasted:

@@ -55,10 +55,10 @@ def standings(snapshot: Snapshot) -> list[tuple[DeviceView, Standing]]:
 
 
 def _standing(snapshot: Snapshot, device: DeviceView, runs: Mapping[Owner, Judgement | None]) -> Standing:
+    if device.drain is not None and (not runs or device.reading is None):
+        return Standing(UNAVAILABLE, "out of service", runs)
     if device.reading is None:
         return Standing(UNKNOWN, "not answering", runs)
-    if not runs and device.drain is not None:
-        return Standing(UNAVAILABLE, "out of service", runs)
     if not runs:
         return Standing(FREE, "free", runs) if device.strangers == 0 else Standing(UNKNOWN, "unknown", runs)
     verdict, seconds = _best(runs)

@@ -5,6 +5,7 @@ The agents' verdicts are shown, and nothing is judged again.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
@@ -109,7 +110,8 @@ def _read(client: Client, now_unix: float) -> _Read:
 
 
 def _ask(client: Client, expression: str, now_unix: float, purpose: str) -> list[Sample]:
-    return client.query(expression, at=now_unix, purpose=purpose)
+    """Without what is infinite: one target that says so must not spoil the whole fleet."""
+    return [one for one in client.query(expression, at=now_unix, purpose=purpose) if math.isfinite(one.value)]
 
 
 def _by_node(client: Client, expression: str, now_unix: float, purpose: str) -> dict[str, float]:
@@ -142,8 +144,10 @@ def _device(place: _Place, read: _Read) -> Device:
     info, gauges = read.infos[place], read.gauges.get(place, {})
     is_up = gauges.get("up") == 1
     holders = tuple(_holders(place, read)) if is_up else ()
-    state = HELD if holders else _state(read.states.get(place, {})) if is_up else UNKNOWN
-    note = "" if holders else _NOTES[state] if is_up else "does not answer"
+    moving = _state(read.states.get(place, {}))
+    # One that is repaired does not answer, and is out of service all the same.
+    state = HELD if holders else moving if is_up or moving == UNAVAILABLE else UNKNOWN
+    note = "" if holders else "does not answer" if state == UNKNOWN and not is_up else _NOTES[state]
     return Device(
         gpu=info.get("gpu", ""),
         uuid=info.get("uuid", ""),
