@@ -14,7 +14,6 @@ UPDATE: Final = "update"
 """The message of its notice anew, in the place of what it was."""
 THREAD: Final = "thread"
 """Under the message of its notice."""
-ACTIONS: Final = (POST, UPDATE, THREAD)
 
 QUEUED: Final = "queued"
 SENDING: Final = "sending"
